@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * One thread's end of the mesh: it sends to the other ports and drains what they announced. All calls on a
+ * port come from the thread that owns it.
+ */
+
+struct mesh;
+struct port;
+
+/* A message as the receiver sees it. data is aligned to 8 bytes and lent for the call. */
+struct port_message {
+        unsigned source; /* the port that sent it */
+        uint16_t type;   /* opaque to the mesh */
+        uint32_t size;   /* bytes of data */
+        void *data;
+};
+
+typedef void (*port_message_fn)(void *arg, const struct port_message *message);
+
+struct port_stats {
+        uint64_t sent, received; /* messages */
+        uint64_t spilled;        /* messages that went through a backlog */
+        uint64_t wakes_sent;     /* wakers fired */
+        uint64_t ring_high;      /* most slots seen in use in one outgoing ring */
+        uint64_t backlog_high;   /* most bytes seen in one backlog, counted or not */
+        uint64_t backlog_bytes;  /* bytes in all backlogs now */
+};
+
+enum port_count {
+        PORT_UNCOUNTED, /* interest, acknowledgements, stop: bounded by their protocol, never by bytes */
+        PORT_COUNTED,   /* data: counts against the backlog's bound */
+};
+
+/*
+ * Queues a message of size bytes for the port dst (not the caller's own) and returns where to write them:
+ * 8-byte aligned, valid until the next port_* call. The message goes into the ring, or behind the backlog.
+ * Nobody is told before port_flush(). Never fails and never blocks; ends the process when memory is out.
+ */
+void *port_send(struct port *port, unsigned dst, uint16_t type, uint32_t size, enum port_count count);
+
+/* The targets whose backlog reached its bound and has not fallen to the low-water mark (half of it) since. */
+uint64_t port_gated(const struct port *port);
+
+/*
+ * Retries backlogs, stores the tails, announces once to every target that has something new or a backlog, and
+ * wakes those that are parked. Once per turn.
+ * Return: the targets whose gate opened since the last call.
+ */
+uint64_t port_flush(struct port *port);
+
+/*
+ * Hands messages of announced sources to fn, at most budget from each source. fn may call port_send(), but
+ * not port_drain() nor port_flush().
+ * Return: the number of messages handed over.
+ */
+unsigned port_drain(struct port *port, unsigned budget, port_message_fn fn, void *arg);
+
+/* Whether port_drain() has something to do now: a source kept over its budget, or a fresh announcement. */
+bool port_ready(const struct port *port);
+
+/* Whether a backlog still holds messages. */
+bool port_spilled(const struct port *port);
+
+/*
+ * Declares the port parked. Return: true, the owner may sleep without end, every later announcement fires the
+ * waker; false, there is something to drain, do not sleep.
+ */
+bool port_park(struct port *port);
+void port_unpark(struct port *port);
+
+unsigned port_id(const struct port *port);
+const struct port_stats *port_stats(const struct port *port);

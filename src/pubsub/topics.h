@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/bytes.h"
+#include "util/hash.h"
+#include "util/list.h"
+
+/*
+ * Who wants what, as one shard knows it: its own subscribers by name, and of every other shard whether and how
+ * many (interest). One table entry per channel and one per pattern hold both, so a PUBLISH costs one look-up.
+ *
+ * A local subscription is first pending (counted, receives nothing) and then live (a member of the topic).
+ * topics_subscribe() makes it pending, topics_activate() live. A topic exists while it has a subscription,
+ * pending or live, or remote interest; besides, a fixed number of recently published channels is kept for
+ * their match cache.
+ *
+ * One thread. No clients and no I/O in here: the owner embeds struct subscriber.
+ */
+
+enum topic_kind {
+        TOPIC_CHANNEL,
+        TOPIC_PATTERN,
+        _TOPIC_KIND_N,
+};
+
+#define SUBSCRIBER_PROTOCOLS 2 /* subscribers are counted by what they are encoded for: 0 RESP2, 1 RESP3 */
+
+struct subscriber {
+        struct list subscriptions;   /* of struct subscription, in the order made */
+        uint32_t n[_TOPIC_KIND_N];   /* subscriptions by kind, pending ones included */
+        uint8_t protocol;            /* below SUBSCRIBER_PROTOCOLS; change it by subscriber_set_protocol() */
+};
+
+struct subscription {
+        struct list link; /* in subscriber.subscriptions */
+        struct subscriber *subscriber;
+        struct topic *topic;
+        uint32_t index; /* in topic.members when live */
+        bool live;
+};
+
+struct member {
+        struct subscriber *subscriber;
+        struct subscription *subscription;
+};
+
+struct topic {
+        uint64_t hash;
+        struct member *members; /* live local subscriptions, in no order */
+        uint32_t n_members, cap_members;
+        uint32_t n_protocol[SUBSCRIBER_PROTOCOLS]; /* of the members */
+        uint32_t n_pending;
+        enum topic_kind kind;
+
+        uint64_t remote_mask;  /* shards with a subscription, as they told */
+        uint64_t remote_total; /* their number of subscriptions */
+
+        /* channels only: the patterns that match, valid when match_generation is the table's */
+        struct topic **matches;
+        uint32_t n_matches;
+        uint64_t match_generation;
+        /* ... and sums over them, for the publisher */
+        struct list recent; /* channels kept for their match cache only */
+
+        uint32_t name_size;
+        uint8_t name[];
+};
+
+struct topics;
+
+/* key: of the table. recent_max: channels without subscribers to keep for their match cache. */
+struct topics *topics_new(const struct hash_key *key, unsigned recent_max);
+
+/* Every subscriber must be gone. Return: NULL. */
+struct topics *topics_free(struct topics *topics);
+
+static inline struct bytes topic_name(const struct topic *topic)
+{
+        return bytes_of(topic->name, topic->name_size);
+}
+
+void subscriber_init(struct subscriber *subscriber, unsigned protocol);
+
+/* Moves the counts of all topics that it is a member of. */
+void subscriber_set_protocol(struct subscriber *subscriber, unsigned protocol);
+
+/* Return: the subscription (pending or live) of this subscriber, NULL when there is none. */
+struct subscription *topics_subscription(const struct topics *topics, const struct subscriber *subscriber,
+                                         enum topic_kind kind, struct bytes name);
+
+/* Makes a pending subscription; there must be none yet. */
+struct subscription *topics_subscribe(struct topics *topics, struct subscriber *subscriber, enum topic_kind kind,
+                                      struct bytes name);
+
+/* Pending becomes live: from here on it is a member of its topic. */
+void topics_activate(struct topics *topics, struct subscription *subscription);
+
+/* Whether no other subscription of this shard, live or pending, is left on its topic. */
+bool topics_is_last(const struct subscription *subscription);
+
+/* Ends and frees a subscription, pending or live, and its topic when nothing else holds that. */
+void topics_unsubscribe(struct topics *topics, struct subscription *subscription);
+
+/* What another shard told: n more subscriptions of name; or n fewer, and with last none left there. */
+void topics_remote_add(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name, uint32_t n);
+void topics_remote_remove(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name,
+                          uint32_t n, bool last);
+
+/*
+ * The channel's topic with a valid match cache, for a PUBLISH. Valid until the next call that subscribes,
+ * unsubscribes, changes remote interest or routes another channel that has no subscribers.
+ * Return: NULL when nobody at all wants it.
+ */
+struct topic *topics_route(struct topics *topics, struct bytes channel);
+
+/* Over the channel and all matching patterns; the topic must come from topics_route(). */
+uint64_t topic_remote_mask(const struct topic *topic);
+uint64_t topic_receivers(const struct topic *topic); /* local live plus remote */
+
+/* The entry itself, without touching any cache. Return: NULL when there is none. */
+struct topic *topics_find(const struct topics *topics, enum topic_kind kind, struct bytes name);
+
+/* Subscriptions that count for PUBSUB NUMSUB: local live plus remote. */
+uint64_t topic_subscriptions(const struct topic *topic);
+
+/* Topics of a kind with at least one such subscription; the walk starts at *pos = 0, and nothing may change. */
+struct topic *topics_next(const struct topics *topics, enum topic_kind kind, size_t *pos);
+size_t topics_count(const struct topics *topics, enum topic_kind kind);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/buffer.h"
+#include "util/bytes.h"
+
+/*
+ * Incremental reader of RESP requests: multibulk ("*2\r\n$4\r\nPING\r\n...") and inline ("PING x\r\n").
+ *
+ * Requests that lie whole in the input are parsed in place. Only what a request lacks is kept: its unfinished
+ * tail is copied to `in`, and later just the bytes that complete it are, so a byte is copied at most once and
+ * scanned at most twice. Memory grows with bytes received, never with lengths declared.
+ */
+
+/* One per client; zeroed is ready. */
+struct reader {
+        struct buffer in;      /* the start of an unfinished request, or input that was held back */
+        /* how far the unfinished request at in.start was scanned, all relative to it */
+        size_t scanned;        /* bytes */
+        uint64_t bulk_left;    /* bytes of the bulk that is being waited for, its "\r\n" included */
+        uint32_t args_left;    /* arguments still to come; 0: the "*n" line was not seen */
+        bool from_in;          /* the last request lies in `in` */
+};
+
+/* One per shard: where argument views are laid out. Zeroed is ready. */
+struct reader_scratch {
+        struct bytes *argv;
+        size_t cap;
+        struct buffer words; /* unquoted words of an inline request */
+};
+
+struct reader_limits {
+        uint64_t bulk_max;    /* bytes of one argument; Redis: 512 MiB */
+        uint64_t request_max; /* bytes of one request in all */
+};
+
+struct request {
+        struct bytes *argv; /* argc views, valid until the next reader_* call of this reader or scratch */
+        uint32_t argc;      /* at least 1 */
+        size_t size;        /* bytes that the request took on the wire */
+};
+
+enum {
+        _READER_E_SUCCESS,
+        READER_E_MORE,     /* all of input is taken; the request is not complete yet */
+        READER_E_PROTOCOL, /* *errorp is the text behind "-ERR "; the stream is lost */
+        READER_E_NOMEM,    /* the request does not fit into memory */
+};
+
+/*
+ * Takes the next request from what was kept and from *input, whose view advances past what was taken. Empty
+ * requests ("*0", "*-1", blank inline lines) are skipped.
+ * Return: 0, READER_E_MORE, READER_E_PROTOCOL, READER_E_NOMEM.
+ */
+int reader_next(struct reader *r, struct reader_scratch *scratch, const struct reader_limits *limits,
+                struct bytes *input, struct request *request, const char **errorp)
+        __attribute__((warn_unused_result));
+
+/* Gives the request that reader_next() just returned back: the next reader_next() returns it again. */
+void reader_unread(struct reader *r, struct bytes *input, const struct request *request);
+
+/*
+ * Keeps the input that is not parsed yet, for a client that must wait.
+ * Return: 0, READER_E_NOMEM.
+ */
+int reader_hold(struct reader *r, struct bytes input) __attribute__((warn_unused_result));
+
+/* Whether bytes are kept (a later reader_next() with empty input may return a request). */
+bool reader_holds(const struct reader *r);
+
+/* Gives memory back that the reader does not need now. */
+void reader_trim(struct reader *r);
+void reader_deinit(struct reader *r);
+void reader_scratch_deinit(struct reader_scratch *scratch);

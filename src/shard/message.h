@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * The messages of the mesh. Ports 0..n_shards-1 are the shards, port n_shards is control. The layout of a
+ * message is the struct here, followed by the bytes that its comment names.
+ */
+
+enum message_type {
+        MESSAGE_ADOPT = 1, /* control -> shard: message_adopt */
+        MESSAGE_PUBLISH,   /* shard -> shard: message_publish, channel, payload; the only counted one */
+        MESSAGE_INTEREST,  /* shard -> shard: message_ask, then a batch of pubsub/interest; answered if asked */
+        MESSAGE_QUERY,     /* shard -> any: message_query; answered */
+        MESSAGE_ANSWER,    /* any -> shard: message_answer, then its bytes */
+        MESSAGE_CLOSED,    /* shard -> control: message_closed */
+        MESSAGE_SHUTDOWN,  /* shard -> control: a client with the right asked for it; no body */
+        MESSAGE_STOP,      /* control -> shard: message_stop */
+        MESSAGE_LAST,      /* shard -> shard while stopping: nothing more comes from there; no body */
+        MESSAGE_STOPPED,   /* shard -> control: the thread is about to end; no body */
+};
+
+/* Flags of an adopted client. */
+enum {
+        ADOPT_ADMIN = 1 << 0, /* came in by the admin socket: not counted against max_clients */
+};
+
+struct message_adopt {
+        uint64_t id; /* of the client: unique and rising over the life of the broker */
+        int32_t fd;  /* connected, non-blocking; owned by the receiver */
+        uint32_t flags;
+        pid_t pid;
+        uid_t uid;
+        gid_t gid;
+};
+
+struct message_publish {
+        uint32_t channel_size; /* bytes; the rest of the message is the payload */
+};
+
+/* Who waits for an answer. client 0: nobody. */
+struct message_ask {
+        uint64_t client; /* id on the asking shard */
+        uint64_t serial; /* of this question; a late answer to an earlier one is dropped */
+};
+
+enum query_kind {
+        QUERY_STATUS, /* answered by struct shard_status or struct control_status */
+};
+
+struct message_query {
+        struct message_ask ask;
+        uint32_t kind;
+};
+
+struct message_answer {
+        struct message_ask ask;
+};
+
+struct message_closed {
+        uint32_t n_clients; /* closed since the last one */
+        uint32_t n_admins;  /* of those, by the admin socket */
+};
+
+struct message_stop {
+        uint64_t deadline; /* monotonic ns: clients that have not taken their output are closed then */
+};
+
+/* Counters of a shard, owned by its thread; a copy is the answer to QUERY_STATUS. */
+struct shard_status {
+        uint64_t clients, subscriptions;
+        uint64_t channels, patterns; /* with a subscription on this shard */
+        uint64_t commands;
+        uint64_t messages_in;       /* PUBLISH executed here */
+        uint64_t messages_out;      /* deliveries to this shard's clients */
+        uint64_t bytes_in, bytes_out;
+        uint64_t turns, parks;
+        uint64_t mesh_sent, mesh_received, mesh_spilled, wakes_sent;
+        uint64_t ring_high, backlog_high, backlog_bytes;
+        uint64_t output_bytes; /* waiting for clients now */
+        uint64_t output_limit_closed;
+        uint64_t protocol_errors;
+        char reactor[16];
+        int32_t cpu; /* pinned to; -1: not pinned */
+        uint32_t pad;
+};
+
+struct control_status {
+        uint64_t start_time;    /* CLOCK_REALTIME seconds */
+        uint64_t accepted, rejected_full, accept_errors;
+        uint64_t max_clients;
+        int32_t pid;
+        uint32_t accept_paused; /* out of descriptors now */
+};
