@@ -3,8 +3,6 @@
 /* The bounds of the matcher, by its own count of the bytes it looks at: built from its source with the counter.
  */
 
-#define _GNU_SOURCE
-
 #include <stdint.h>
 
 static uint64_t steps;
