@@ -2,7 +2,6 @@
 
 #include "broker/config_tree.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
