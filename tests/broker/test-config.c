@@ -196,6 +196,7 @@ START_TEST(a_key_is_suggested_within_two_edits_and_a_third_of_its_length)
         expect_has("max-clients: 1\n", "did you mean \"max_clients\"?");
         expect_has("listners: 1\n", "did you mean \"listeners\"?");
         expect_has("cpu: 1\n", "did you mean \"cpus\"?");
+        expect_has("max_cliexyz: 1\n", "unknown key \"max_cliexyz\"; known here are");
         expect_has("cp: 1\n", "unknown key \"cp\"; known here are shards, cpus,");
         expect_has("threads: 1\n", "unknown key \"threads\"; known here are shards, cpus,");
         expect_has("max_request: 1\n", "did you mean \"max_request_bytes\"?");
@@ -235,6 +236,7 @@ static const struct bound {
         { "shards", "10", "010" },
         { "shards", "9", "3.0" },
         { "shards", "8", "18446744073709551617" },
+        { "shards", "7", "55340232221128654851" }, /* 3 * 2^64 + 3 */
         { "cpus", "auto", "all" },
         { "cpus", "none", "0" },
         { "cpus", "[0]", "[]" },
@@ -255,7 +257,7 @@ static const struct bound {
         { "backlog_bytes", "1k", "1KB" },
         { "backlog_bytes", "1 MiB", "1  MiB" },
         { "backlog_bytes", "1B", "1T" },
-        { "backlog_bytes", "2GiB", "18446744073709551615G" },
+        { "backlog_bytes", "2GiB", "17179869185G" }, /* 2^64 + 2^30 */
         { "spin", "0", "1" },
         { "spin", "1ms", "1001us" },
         { "spin", "1000000ns", "1000001ns" },
@@ -589,6 +591,14 @@ START_TEST(a_slip_of_syntax_hides_no_error_before_it_and_makes_none_up)
                       "    5 |    owner: root\n"
                       "      |    ^~~~~\n"
                       "brokerd: 3 errors in b.yaml; configuration not loaded\n");
+        expect_errors("listeners:\n"
+                      "  - mode: 0600\n"
+                      "   path: /x\n",
+                      "b.yaml:3:4: error: wrong indentation: \"path\" does not line up with what it belongs to "
+                      "above\n"
+                      "    3 |    path: /x\n"
+                      "      |    ^~~~\n"
+                      "brokerd: 1 error in b.yaml; configuration not loaded\n");
 }
 END_TEST
 
@@ -628,6 +638,11 @@ START_TEST(what_could_disturb_a_terminal_is_escaped)
                                                "    2 | admin: x\\xff\n");
         expect_has(LISTENERS "admin: \"\\e[31m\"\n", "got \"\\x1b[31m\", expected");
         expect_has(LISTENERS "\"\\e\": 1\n", "unknown key \"\\x1b\"; known here");
+        expect_has(LISTENERS "admin: /\xc0\xaf\n", "b.yaml:2:9: error: the byte 0xc0 is not UTF-8\n");
+        expect_has(LISTENERS "admin: /\xe2\x80\xa8\n",
+                   "b.yaml:2:9: error: the character U+2028 is not allowed here\n");
+        expect_has(LISTENERS "admin: /\xc2\x85\n",
+                   "b.yaml:2:9: error: the character U+0085 is not allowed here\n");
         expect_has("a: 1\rb: 2\n", "b.yaml:1:5: error: the character U+000D is not allowed here\n");
         expect_has("\xff\xfe\0\0", "b.yaml: error: the file is UTF-16, expected UTF-8\n");
 }
