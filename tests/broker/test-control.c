@@ -125,6 +125,13 @@ static void world_go(struct world *w)
                 ck_assert_int_eq(pthread_create(&w->shards[i].thread, NULL, fake_main, &w->shards[i]), 0);
 }
 
+/* For a case that ends without joining them. */
+static void world_let_go(struct world *w)
+{
+        for (unsigned i = 0; i < SHARDS; i++)
+                pthread_detach(w->shards[i].thread);
+}
+
 static void world_deinit(struct world *w)
 {
         for (unsigned i = 0; i < SHARDS; i++) {
@@ -213,19 +220,20 @@ static void stop_by_two_signals(struct world *w)
         world_init(w);
         w->shards[0].deaf = true;
         pthread_create(&thread, NULL, signal_twice, w);
+        pthread_detach(thread);
         world_go(w);
+        world_let_go(w);
         control_run(w->control, &deadline);
 }
 
+/* The status tells that it was the signal: a process that waits for the deaf shard ends with 1. */
 START_TEST(a_second_signal_ends_the_process_at_once)
 {
-        uint64_t before = clock_now();
         struct world w;
         int status = in_child(stop_by_two_signals, &w);
 
         ck_assert(WIFEXITED(status));
         ck_assert_int_eq(WEXITSTATUS(status), 128 + SIGINT);
-        ck_assert_uint_lt(clock_now() - before, CONTROL_LINGER_NS);
 }
 END_TEST
 
@@ -237,6 +245,7 @@ static void stop_with_a_deaf_shard(struct world *w)
         w->shards[0].deaf = true;
         raise(SIGINT);
         world_go(w);
+        world_let_go(w);
         control_run(w->control, &deadline);
 }
 
