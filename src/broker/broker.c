@@ -129,6 +129,7 @@ static struct shard_options broker_shard_options(const struct broker *b)
                 .linger_ns = BROKER_LINGER_NS,
                 .hash_key = hash_key_random(),
                 .owner = geteuid(),
+                .version = PACKAGE_VERSION,
         };
 }
 
