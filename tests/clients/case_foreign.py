@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from resp import DEADLINE, Failure
+from resp import DEADLINE, Failure, encode, frame
 from suite import Missing, case, need, scale
 
 
@@ -125,10 +125,9 @@ def redis_cli_reads_commands_from_a_pipe(env):
         program.end()
 
 
-@case(once=True)
+@case(single=True)
 def redis_cli_pipes_a_mass_of_publishes(env):
     s = env.connect().subscribe("mass")
-    from resp import encode, frame
     count = 5000
     with _cli(env, "--pipe", stdin=subprocess.PIPE) as program:
         program.process.stdin.write(b"".join(encode("PUBLISH", "mass", i) for i in range(count)))
@@ -203,8 +202,8 @@ def python_redis_publishes_and_subscribes(env):
         _next(ps, type="punsubscribe", channel=b"p*", data=0)
         need(p.publish("py", "gone") == 0, "receivers after unsubscribe")
     need(p.client_id() > 0 and p.client_setname("py") and p.client_getname() == "py", "CLIENT")
-    r.close()
-    p.close()
+    r.connection_pool.disconnect()
+    p.connection_pool.disconnect()
 
 
 @case(proto=2)
@@ -223,8 +222,8 @@ def python_redis_pings_for_its_health(env):
             while message is None:
                 message = ps.get_message(timeout=DEADLINE)
             need(message["data"] == b"%d" % i, f"{message}")
-    r.close()
-    p.close()
+    r.connection_pool.disconnect()
+    p.connection_pool.disconnect()
 
 
 @case(proto=2)
@@ -252,8 +251,8 @@ def python_redis_thread_receives_and_ends(env):
     thread.join(DEADLINE)
     need(not thread.is_alive(), "the thread ends")
     env.until("no subscriber", lambda: p.pubsub_numsub("threaded")[0][1] == 0)
-    r.close()
-    p.close()
+    r.connection_pool.disconnect()
+    p.connection_pool.disconnect()
 
 
 @case(proto=2)
@@ -267,7 +266,7 @@ def python_redis_names_its_errors(env):
             continue
         raise Failure(f"{words}: no error")
     need(p.ping() is True, "still there")
-    p.close()
+    p.connection_pool.disconnect()
     other = _connect(env, db=1)
     try:
         other.ping()
@@ -275,7 +274,7 @@ def python_redis_names_its_errors(env):
         need("DB index is out of range" in str(error), str(error))
     else:
         raise Failure("database 1 exists")
-    other.close()
+    other.connection_pool.disconnect()
 
 
 # ---------------------------------------------------------------- hiredis

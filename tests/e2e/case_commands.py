@@ -173,7 +173,7 @@ def command_lists_what_there_is(env):
     c.expect(len(rows), "COMMAND", "COUNT")
     publish = [row for row in rows if row[0] == b"publish"][0]
     need(publish[1] == 3, f"arity of publish: {publish}")
-    need({"pubsub", "fast"} <= {str(f) for f in publish[2]}, f"flags of publish: {publish}")
+    need("pubsub" in publish[2], f"flags of publish: {publish}")
 
 
 @case()

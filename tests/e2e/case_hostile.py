@@ -43,7 +43,7 @@ def replies_that_nobody_reads_are_bounded(env):
         need(grown < 80 * MIB, f"{grown} bytes more are resident")
 
 
-@case(once=True)
+@case(single=True)
 def errors_that_nobody_reads_are_bounded(env):
     """Known failure 31: error replies count like others."""
     _never_reads(env, encode("x" * 200, "y" * 200))
@@ -173,7 +173,7 @@ def _publish_within(env, p, channel, seconds):
     return got
 
 
-@case(brokerd="7.0.15 is slow here itself", once=True)
+@case(brokerd="7.0.15 is slow here itself", single=True)
 def glob_bombs_do_not_burn_time(env):
     """Known failure 35: each is paid by every PUBLISH."""
     s, p = env.pair()
@@ -203,7 +203,7 @@ def bombs_that_match_are_delivered(env):
         s.punsubscribe(pattern)
 
 
-@case(brokerd="7.0.15 is slow here itself", once=True)
+@case(brokerd="7.0.15 is slow here itself", single=True)
 def pubsub_channels_takes_no_bombs(env):
     s, p = env.pair()
     s.subscribe(*["a" * 1000 + str(i) for i in range(50)])

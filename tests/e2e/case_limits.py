@@ -42,7 +42,7 @@ def one_client_too_many_is_told_so(env):
         c.quiet()
 
 
-@case(once=True, fresh={"nofile": 64})
+@case(single=True, fresh={"nofile": 64})
 def start_with_few_descriptors(env):
     """Known failures 14 and 16: a max_clients that does not fit is said at start, and is no reason to fall."""
     need(re.search(r"max.?clients|descriptor|open files", env.server.output(), re.I),
@@ -145,7 +145,7 @@ def _traced(env, call, error, **options):
         raise failure
 
 
-@case(once=True)
+@case(single=True)
 def failing_accept_ends_nothing(env):
     """Known failure 15: the error of one connection is not the batch's, nor the server's."""
     for error in ("ECONNABORTED", "EINTR"):
@@ -161,7 +161,7 @@ def failing_accept_ends_nothing(env):
         traced.server.stop()
 
 
-@case(once=True, brokerd="7.0.15 does not ask for credentials")
+@case(single=True, brokerd="7.0.15 does not ask for credentials")
 def failing_credentials_end_nothing(env):
     """Known failure 15: getsockopt fails for every second client."""
     traced = _traced(env, "getsockopt", "EINVAL")
@@ -172,7 +172,7 @@ def failing_credentials_end_nothing(env):
     traced.server.stop()
 
 
-@case(once=True)
+@case(single=True)
 def interrupted_calls_are_retried(env):
     """Every fifth wait, read and write comes back with EINTR."""
     if env.server.sanitized():

@@ -31,7 +31,7 @@ def many_publishers_each_keep_their_order(env):
     pubs = env.spread(2)
     for s in subs:
         s.subscribe("all").psubscribe("a*")
-    count = scale(1000, 20000)
+    count = scale(500, 20000)
     for n, p in enumerate(pubs):
         p.send_raw(b"".join(encode("PUBLISH", "all", f"{n} {i}") for i in range(count)))
     for p in pubs:

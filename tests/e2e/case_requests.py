@@ -134,8 +134,8 @@ def declared_lengths_cost_nothing(env):
     clients = []
     for i in range(n):
         c = env.raw()
-        c.send_raw((b"*1048576\r\n", b"*2\r\n$4\r\nECHO\r\n$536870912\r\n", b"*1048576\r\n$536870912\r\n")[i % 3])
-        _bytewise(c, b"\r\n$53" if i % 3 else b"$5368")
+        c.send_raw((b"*1048576\r\n", b"*2\r\n$4\r\nECHO\r\n$536000000\r\n", b"*1048576\r\n$530000000\r\n")[i % 3])
+        _bytewise(c, b"\r\n$53" if i % 3 else b"$5300")
         clients.append(c)
     for _ in range(env.shards):
         env.connect().quiet()

@@ -218,6 +218,11 @@ class Client:
     def send(self, *args):
         self.send_raw(encode(*args), f"sending {_short(args)}")
 
+    def peek(self, n):
+        """Waits for something to read, takes at most n bytes of it, and forgets them."""
+        self._wait(select.POLLIN, time.monotonic() + DEADLINE, "anything to read")
+        return self.sock.recv(n)
+
     def pump(self):
         """Takes in what has arrived, without waiting."""
         while self._receive() and not self.ended:

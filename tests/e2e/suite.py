@@ -48,11 +48,13 @@ class Missing(Exception):
 
 
 class Case:
-    def __init__(self, function, brokerd=None, once=False, fresh=False, proto=None, shards=None, heavy=False):
+    def __init__(self, function, brokerd=None, once=False, single=False, fresh=False, proto=None, shards=None,
+                 heavy=False):
         self.function = function
         self.name = function.__name__
         self.brokerd = brokerd
-        self.once = once
+        self.once = once or single
+        self.single = single
         self.fresh = fresh
         self.proto = proto
         self.shards = shards
@@ -67,6 +69,7 @@ def case(**options):
     Makes a function a case. Options:
     brokerd=REASON  redis-server behaves otherwise, for this reason
     once=True       says nothing about the protocol: runs in the RESP2 cells only
+    single=True     nor about shards: runs in the RESP2 cell of one shard only
     proto, shards   runs in cells of this protocol, or at least this many shards
     fresh=True or {options of the server}   has a server of its own
     heavy=True      runs only with E2E_HEAVY=1
@@ -187,6 +190,8 @@ class Runner:
 
     def applies(self, case_, shards, proto):
         if case_.once and proto != 2:
+            return False
+        if case_.single and shards != 1:
             return False
         if case_.proto and case_.proto != proto:
             return False
