@@ -69,7 +69,8 @@ bool port_spilled(const struct port *port);
 
 /*
  * Declares the port parked. Return: true, the owner may sleep without end, every later announcement fires the
- * waker; false, there is something to drain, do not sleep.
+ * waker; false, there is something to drain or to flush, do not sleep. A backlog alone does not prevent sleep:
+ * its target announces when there is space.
  */
 bool port_park(struct port *port);
 void port_unpark(struct port *port);

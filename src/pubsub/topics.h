@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pubsub/patterns.h"
 #include "util/bytes.h"
 #include "util/hash.h"
 #include "util/list.h"
@@ -27,12 +28,14 @@ enum topic_kind {
         _TOPIC_KIND_N,
 };
 
+#define TOPICS_CACHE_MAX (16u << 20) /* bytes of all match caches of a table, but one is always kept */
+
 #define SUBSCRIBER_PROTOCOLS 2 /* subscribers are counted by what they are encoded for: 0 RESP2, 1 RESP3 */
 
 struct subscriber {
-        struct list subscriptions;   /* of struct subscription, in the order made */
-        uint32_t n[_TOPIC_KIND_N];   /* subscriptions by kind, pending ones included */
-        uint8_t protocol;            /* below SUBSCRIBER_PROTOCOLS; change it by subscriber_set_protocol() */
+        struct list subscriptions; /* of struct subscription, in the order made */
+        uint32_t n[_TOPIC_KIND_N]; /* subscriptions by kind, pending ones included */
+        uint8_t protocol;          /* below SUBSCRIBER_PROTOCOLS; change it by subscriber_set_protocol() */
 };
 
 struct subscription {
@@ -48,31 +51,45 @@ struct member {
         struct subscription *subscription;
 };
 
+/* What a PUBLISH to the channel reads is the first 64 bytes; what a match needs besides is the next 64. */
 struct topic {
-        uint64_t hash;
         struct member *members; /* live local subscriptions, in no order */
         uint32_t n_members, cap_members;
         uint32_t n_protocol[SUBSCRIBER_PROTOCOLS]; /* of the members */
+        uint64_t remote_mask;                      /* shards with a subscription, as they told */
+        uint64_t remote_total;                     /* their number of subscriptions */
+
+        union {
+                /* of a channel */
+                struct {
+                        uint64_t
+                                sums_generation; /* match_mask and match_receivers are right when the table's */
+                        uint64_t match_mask;     /* over the matches: shards with a subscription */
+                        uint64_t match_receivers; /* over the matches: local live plus remote subscriptions */
+                        uint64_t
+                                match_generation; /* the matches are right when the table's; else they dangle */
+                        struct topic **matches;   /* the patterns that match, in no order */
+                        struct list cache;        /* in one of the table's lists of match caches, or in none */
+                        uint32_t n_matches;
+                        bool recent; /* exists for its match cache only */
+                };
+                /* of a pattern */
+                struct pattern pattern;
+        };
+
+        uint64_t hash;
         uint32_t n_pending;
-        enum topic_kind kind;
-
-        uint64_t remote_mask;  /* shards with a subscription, as they told */
-        uint64_t remote_total; /* their number of subscriptions */
-
-        /* channels only: the patterns that match, valid when match_generation is the table's */
-        struct topic **matches;
-        uint32_t n_matches;
-        uint64_t match_generation;
-        /* ... and sums over them, for the publisher */
-        struct list recent; /* channels kept for their match cache only */
-
         uint32_t name_size;
+        enum topic_kind kind;
         uint8_t name[];
 };
 
 struct topics;
 
-/* key: of the table. recent_max: channels without subscribers to keep for their match cache. */
+/*
+ * key: of the table. recent_max: channels without subscribers to keep for their match cache; at least the last
+ * one is kept. Memory of all match caches together is bounded as well, by TOPICS_CACHE_MAX.
+ */
 struct topics *topics_new(const struct hash_key *key, unsigned recent_max);
 
 /* Every subscriber must be gone. Return: NULL. */
@@ -93,8 +110,8 @@ struct subscription *topics_subscription(const struct topics *topics, const stru
                                          enum topic_kind kind, struct bytes name);
 
 /* Makes a pending subscription; there must be none yet. */
-struct subscription *topics_subscribe(struct topics *topics, struct subscriber *subscriber, enum topic_kind kind,
-                                      struct bytes name);
+struct subscription *topics_subscribe(struct topics *topics, struct subscriber *subscriber,
+                                      enum topic_kind kind, struct bytes name);
 
 /* Pending becomes live: from here on it is a member of its topic. */
 void topics_activate(struct topics *topics, struct subscription *subscription);
@@ -106,26 +123,39 @@ bool topics_is_last(const struct subscription *subscription);
 void topics_unsubscribe(struct topics *topics, struct subscription *subscription);
 
 /* What another shard told: n more subscriptions of name; or n fewer, and with last none left there. */
-void topics_remote_add(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name, uint32_t n);
+void topics_remote_add(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name,
+                       uint32_t n);
 void topics_remote_remove(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name,
                           uint32_t n, bool last);
 
 /*
  * The channel's topic with a valid match cache, for a PUBLISH. Valid until the next call that subscribes,
- * unsubscribes, changes remote interest or routes another channel that has no subscribers.
- * Return: NULL when nobody at all wants it.
+ * activates, unsubscribes, changes remote interest or routes another channel; one with a live subscription
+ * stays where it is, without its matches, while it has that.
+ *
+ * Return: NULL when nobody at all wants it: no live subscription here and none elsewhere.
  */
 struct topic *topics_route(struct topics *topics, struct bytes channel);
 
 /* Over the channel and all matching patterns; the topic must come from topics_route(). */
-uint64_t topic_remote_mask(const struct topic *topic);
-uint64_t topic_receivers(const struct topic *topic); /* local live plus remote */
+static inline uint64_t topic_remote_mask(const struct topic *topic)
+{
+        return topic->remote_mask | topic->match_mask;
+}
+
+static inline uint64_t topic_receivers(const struct topic *topic) /* local live plus remote */
+{
+        return topic->n_members + topic->remote_total + topic->match_receivers;
+}
 
 /* The entry itself, without touching any cache. Return: NULL when there is none. */
 struct topic *topics_find(const struct topics *topics, enum topic_kind kind, struct bytes name);
 
 /* Subscriptions that count for PUBSUB NUMSUB: local live plus remote. */
-uint64_t topic_subscriptions(const struct topic *topic);
+static inline uint64_t topic_subscriptions(const struct topic *topic)
+{
+        return topic->n_members + topic->remote_total;
+}
 
 /* Topics of a kind with at least one such subscription; the walk starts at *pos = 0, and nothing may change. */
 struct topic *topics_next(const struct topics *topics, enum topic_kind kind, size_t *pos);

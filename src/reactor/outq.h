@@ -19,20 +19,24 @@
 
 struct stage {
         uint32_t refs;
-        uint32_t cap, used; /* bytes */
-        struct stage_pool *pool; /* where it came from; NULL: malloc */
+        uint32_t cap, used;      /* bytes */
+        bool shared;             /* slices of several queues may refer to it */
+        struct stage_pool *pool; /* what it came from, and goes back to if it is of the usual size */
         uint8_t data[];
 };
 
-/* Stages of one usual size, kept for reuse. One per shard. */
+#define STAGE_POOL_IDLE 64
+
+/* Stages of one usual size, kept for reuse. Of a shard. */
 struct stage_pool {
-        struct stage *idle[16];
-        unsigned n_idle;
-        uint32_t size; /* bytes of data of a pooled stage */
-        uint64_t n_live; /* stages handed out and not back: must be 0 at the end */
+        struct stage *idle[STAGE_POOL_IDLE];
+        unsigned n_idle, max_idle;
+        uint32_t size;   /* bytes of data of a usual stage */
+        uint64_t n_live; /* stages handed out and not back */
 };
 
-void stage_pool_init(struct stage_pool *pool, uint32_t size);
+/* size: bytes of a usual stage; max_idle: how many to keep when nobody needs them, up to STAGE_POOL_IDLE. */
+void stage_pool_init(struct stage_pool *pool, uint32_t size, unsigned max_idle);
 
 /* Asserts that no stage is out. */
 void stage_pool_deinit(struct stage_pool *pool);
@@ -66,23 +70,26 @@ struct slice {
 struct outq {
         struct slice *v; /* ring of cap slices (a power of two), `few` or allocated */
         uint32_t head, n, cap;
-        uint32_t n_private; /* slices from the head on that are known to lie in memory of this queue's own */
-        size_t bytes;    /* queued in all */
-        struct stage *own; /* where small pieces are appended; NULL: none yet; also held by its slices */
+        uint32_t n_private; /* slices from the head on that are known to refer to no shared stage */
+        size_t bytes;       /* queued in all */
+        struct stage *own;  /* where pieces are copied to, a reference is held; NULL: none yet */
         struct slice few[OUTQ_INLINE];
 };
 
-#define OUTQ_COPY_MAX 256 /* a slice up to this size that does not extend the last one is copied */
+#define OUTQ_COPY_MAX 256 /* bytes; up to here a copy is cheaper than one more I/O vector */
 
 void outq_init(struct outq *q);
 
 /* Drops everything. */
 void outq_clear(struct outq *q);
 
-/* Queues a range of a stage: extends the last slice, or is copied when small, or refers to the stage. */
+/*
+ * Queues a range of a stage. It extends the last slice when it stands right behind that; otherwise it is copied
+ * when it is small and not alone, else the stage is referred to.
+ */
 void outq_slice(struct outq *q, struct stage_pool *pool, struct stage *stage, uint32_t off, uint32_t len);
 
-/* Queues a copy. */
+/* Queues a copy, in a stage of the pool that only this queue refers to. */
 void outq_copy(struct outq *q, struct stage_pool *pool, struct bytes b);
 
 /* The first up to max slices as an I/O vector. Return: their number; 0 when the queue is empty. */
@@ -95,4 +102,4 @@ void outq_consume(struct outq *q, size_t n);
  * Moves what refers to shared stages into memory of the queue's own, so that a slow reader pins nothing but
  * what it is charged for.
  */
-void outq_detach(struct outq *q);
+void outq_detach(struct outq *q, struct stage_pool *pool);

@@ -22,12 +22,12 @@ struct reactor;
 
 struct stream {
         int fd;
-        struct outq out;   /* appended by the shard, consumed by the reactor only */
-        struct list pending; /* the reactor's: something to report at the next wait() */
-        bool paused;       /* no on_data() wanted; one more may still come */
-        bool writing;      /* the reactor waits for the kernel to take more of out */
-        bool failed;       /* on_hangup() was or will be called with an error; out is empty */
-        bool removed;      /* on_closed() will come */
+        struct outq out;         /* appended by the shard, consumed by the reactor only */
+        struct list pending;     /* the reactor's: something to report at the next wait() */
+        bool paused;             /* no on_data() wanted; one more may still come */
+        bool writing;            /* the reactor waits for the kernel to take more of out */
+        bool failed;             /* on_hangup() was or will be called with an error; out is empty */
+        bool removed;            /* on_closed() will come */
         uint32_t private_offset; /* of the reactor's state, from the stream's address */
 };
 
@@ -64,11 +64,13 @@ struct reactor_ops {
         size_t stream_size; /* bytes of private state per stream */
 
         /* Return: 0, REACTOR_E_UNSUPPORTED, -errno. */
-        int (*init)(struct reactor **reactorp, const struct reactor_options *options, const struct reactor_sink *sink);
+        int (*init)(struct reactor **reactorp, const struct reactor_options *options,
+                    const struct reactor_sink *sink);
         /* Every stream must have been reported closed. Return: NULL. */
         struct reactor *(*deinit)(struct reactor *reactor);
 
-        /* Adopts stream->fd (non-blocking) and starts to read. The fd is closed by the reactor, after remove(). */
+        /* Adopts stream->fd (non-blocking) and starts to read. The fd is closed by the reactor, after remove().
+         */
         void (*add)(struct reactor *reactor, struct stream *stream);
         void (*pause)(struct reactor *reactor, struct stream *stream, bool paused);
         /* Sends what out holds; finishes by itself when the kernel does not take it all at once. */

@@ -18,19 +18,21 @@
 
 /* One per client; zeroed is ready. */
 struct reader {
-        struct buffer in;      /* the start of an unfinished request, or input that was held back */
+        struct buffer in; /* the start of an unfinished request, or input that was held back */
         /* how far the unfinished request at in.start was scanned, all relative to it */
-        size_t scanned;        /* bytes */
-        uint64_t bulk_left;    /* bytes of the bulk that is being waited for, its "\r\n" included */
-        uint32_t args_left;    /* arguments still to come; 0: the "*n" line was not seen */
-        bool from_in;          /* the last request lies in `in` */
+        size_t scanned; /* bytes */
+        uint64_t
+                bulk_left; /* size of the bulk that begins there, its "\r\n" included; 0: a line begins there */
+        uint32_t args_left; /* arguments still to come; 0: the "*n" line was not seen */
+        bool from_in;       /* the request last returned is the first `scanned` bytes of `in` */
+        bool unseen;        /* `in` may hold more than the unfinished request that was scanned */
 };
 
 /* One per shard: where argument views are laid out. Zeroed is ready. */
 struct reader_scratch {
         struct bytes *argv;
-        size_t cap;
-        struct buffer words; /* unquoted words of an inline request */
+        size_t cap;          /* of argv, in views */
+        struct buffer words; /* unquoted words of an inline request, or the text of an error */
 };
 
 struct reader_limits {
@@ -47,8 +49,8 @@ struct request {
 enum {
         _READER_E_SUCCESS,
         READER_E_MORE,     /* all of input is taken; the request is not complete yet */
-        READER_E_PROTOCOL, /* *errorp is the text behind "-ERR "; the stream is lost */
-        READER_E_NOMEM,    /* the request does not fit into memory */
+        READER_E_PROTOCOL, /* *errorp is the text behind "-ERR ", valid as argv is; the stream is lost */
+        READER_E_NOMEM,    /* the request does not fit into memory; the stream is lost */
 };
 
 /*
@@ -72,7 +74,7 @@ int reader_hold(struct reader *r, struct bytes input) __attribute__((warn_unused
 /* Whether bytes are kept (a later reader_next() with empty input may return a request). */
 bool reader_holds(const struct reader *r);
 
-/* Gives memory back that the reader does not need now. */
+/* Gives memory back that the reader does not need now: all of it, if no bytes are kept. */
 void reader_trim(struct reader *r);
 void reader_deinit(struct reader *r);
 void reader_scratch_deinit(struct reader_scratch *scratch);

@@ -20,10 +20,10 @@ enum writer_proto {
         _WRITER_PROTO_N,
 };
 
-void writer_simple(struct buffer *b, const char *text);  /* +text */
-void writer_error(struct buffer *b, const char *text);   /* -text; CR and LF become blanks */
-void writer_integer(struct buffer *b, int64_t n);        /* :n */
-void writer_bulk(struct buffer *b, struct bytes s);      /* $n */
+void writer_simple(struct buffer *b, const char *text); /* +text */
+void writer_error(struct buffer *b, const char *text);  /* -text; CR and LF become blanks */
+void writer_integer(struct buffer *b, int64_t n);       /* :n */
+void writer_bulk(struct buffer *b, struct bytes s);     /* $n */
 void writer_bulk_str(struct buffer *b, const char *s);
 void writer_null(struct buffer *b, enum writer_proto proto);
 void writer_null_array(struct buffer *b, enum writer_proto proto);

@@ -71,11 +71,11 @@ struct message_stop {
 /* Counters of a shard, owned by its thread; a copy is the answer to QUERY_STATUS. */
 struct shard_status {
         uint64_t clients, subscriptions;
-        uint64_t channels, patterns; /* with a subscription on this shard */
+        uint64_t channels, patterns; /* with a subscription anywhere, as this shard knows */
         uint64_t commands;
-        uint64_t messages_in;       /* PUBLISH executed here */
-        uint64_t messages_out;      /* deliveries to this shard's clients */
-        uint64_t bytes_in, bytes_out;
+        uint64_t messages_in;  /* PUBLISH executed here */
+        uint64_t messages_out; /* deliveries to this shard's clients */
+        uint64_t bytes_in;
         uint64_t turns, parks;
         uint64_t mesh_sent, mesh_received, mesh_spilled, wakes_sent;
         uint64_t ring_high, backlog_high, backlog_bytes;
@@ -88,7 +88,7 @@ struct shard_status {
 };
 
 struct control_status {
-        uint64_t start_time;    /* CLOCK_REALTIME seconds */
+        uint64_t start_time; /* CLOCK_REALTIME seconds */
         uint64_t accepted, rejected_full, accept_errors;
         uint64_t max_clients;
         int32_t pid;

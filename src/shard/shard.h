@@ -22,16 +22,17 @@ struct shard_options {
         unsigned n_shards; /* port n_shards is control */
         struct port *port;
         const struct reactor_ops *reactor_ops;
-        int wake_fd;             /* the eventfd behind the port's waker; -1: none */
-        uint64_t (*now)(void);   /* monotonic ns */
-        uint64_t spin_ns;        /* look for work at most this long before parking; 0: never spin */
-        unsigned drain_budget;   /* messages of one source in one turn */
-        uint64_t request_max;    /* bytes of one request, and of one argument */
-        uint64_t output_max;     /* bytes that may wait for one client */
-        uint64_t linger_ns;      /* a closing client's time to take its output */
+        int wake_fd;           /* the eventfd behind the port's waker; -1: none */
+        uint64_t (*now)(void); /* monotonic ns */
+        uint64_t spin_ns;      /* look for work at most this long before parking; 0: never spin */
+        unsigned drain_budget; /* messages of one source in one turn */
+        uint64_t request_max;  /* bytes of one request, and of one argument */
+        uint64_t output_max;   /* bytes that may wait for one client */
+        uint64_t linger_ns;    /* a closing client's time to take its output */
         struct hash_key hash_key;
-        uid_t owner; /* the broker's own uid: with uid 0 the one that may administer */
-        int cpu;     /* pinned to, for the status; -1: not pinned */
+        uid_t owner;         /* the broker's own uid: with uid 0 the one that may administer */
+        int cpu;             /* pinned to, for the status; -1: not pinned */
+        const char *version; /* of the broker; outlives the shard */
 };
 
 enum {

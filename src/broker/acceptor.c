@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accepting. What accept4() can say falls into three classes, and none of them ends anything:
+ *
+ *      nobody is there         done until the socket is readable again
+ *      this connection         it is skipped, the next one is tried
+ *      no descriptor, memory   all doors pause. A level-triggered loop would spin on what it cannot accept. A
+ *                              timer and every close that a shard reports open them again. One line is logged
+ *                              per episode, which lasts until nobody is left waiting.
+ *
+ * Any other error is treated as the third class: it is not known to pass, so it must not spin.
+ */
+
+#include "broker/acceptor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <ev.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "util/list.h"
+#include "util/log.h"
+#include "util/mem.h"
+
+#define ACCEPTOR_BATCH      64 /* connections of one door in one turn: others get theirs, and messages go out */
+#define ACCEPTOR_BACKOFF    0.1 /* seconds */
+#define ACCEPTOR_SHARDS_MAX 63
+
+struct door {
+        ev_io io;
+        uint32_t flags; /* ADOPT_* */
+        struct list link;
+};
+
+struct acceptor {
+        struct ev_loop *loop;
+        struct port *port;
+        unsigned n_shards, max_clients;
+        struct list doors;
+        ev_timer backoff;
+        bool episode; /* logged that accepting pauses, and somebody waited ever since */
+        uint64_t last_id;
+        unsigned load[ACCEPTOR_SHARDS_MAX]; /* clients of a shard */
+        unsigned n_clients, n_admins;       /* in all; of those, by the admin socket */
+        struct acceptor_stats stats;
+};
+
+static void acceptor_pause(struct acceptor *a, int err)
+{
+        list_for_each (i, &a->doors)
+                ev_io_stop(a->loop, &container_of(i, struct door, link)->io);
+        ev_timer_again(a->loop, &a->backoff);
+        a->stats.paused = true;
+        if (!a->episode)
+                log_warning("accepting pauses, and is tried again every %d ms: %s",
+                            (int)(ACCEPTOR_BACKOFF * 1000), strerror(err));
+        a->episode = true;
+}
+
+static void acceptor_resume(struct acceptor *a)
+{
+        ev_timer_stop(a->loop, &a->backoff);
+        list_for_each (i, &a->doors)
+                ev_io_start(a->loop, &container_of(i, struct door, link)->io);
+        a->stats.paused = false;
+}
+
+static void acceptor_on_backoff(struct ev_loop *loop, ev_timer *timer, int events)
+{
+        (void)loop;
+        (void)events;
+        acceptor_resume(timer->data);
+}
+
+static unsigned acceptor_least_loaded(const struct acceptor *a)
+{
+        unsigned best = 0;
+
+        for (unsigned i = 1; i < a->n_shards; i++)
+                if (a->load[i] < a->load[best])
+                        best = i;
+        return best;
+}
+
+static bool acceptor_full(const struct acceptor *a, uint32_t flags)
+{
+        if (flags & ADOPT_ADMIN)
+                return a->n_admins >= ACCEPTOR_ADMINS_MAX;
+        return a->n_clients - a->n_admins >= a->max_clients;
+}
+
+/* The answer is a courtesy: it is not waited for, and whether it arrives does not matter. */
+static void acceptor_reject(struct acceptor *a, int fd)
+{
+        static const char text[] = "-ERR max number of clients reached\r\n";
+
+        a->stats.rejected_full++;
+        if (send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+                log_debug("rejected a client without an answer: %s", strerror(errno));
+        close(fd);
+}
+
+/* Takes fd over. */
+static void acceptor_hand_out(struct acceptor *a, int fd, uint32_t flags)
+{
+        struct ucred peer;
+        socklen_t size = sizeof(peer);
+        struct message_adopt *adopt;
+        unsigned shard;
+
+        if (acceptor_full(a, flags)) {
+                acceptor_reject(a, fd);
+                return;
+        }
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+                a->stats.errors++;
+                log_notice("closed a connection whose peer is unknown: %s", strerror(errno));
+                close(fd);
+                return;
+        }
+        shard = acceptor_least_loaded(a);
+        adopt = port_send(a->port, shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
+        *adopt = (struct message_adopt){
+                .id = ++a->last_id, .fd = fd, .flags = flags, .pid = peer.pid, .uid = peer.uid, .gid = peer.gid
+        };
+        a->load[shard]++;
+        a->n_clients++;
+        a->n_admins += !!(flags & ADOPT_ADMIN);
+        a->stats.accepted++;
+}
+
+static bool acceptor_only_this_one(int err)
+{
+        /* What accept(2) tells about the new connection, or about the call; the socket itself is well. */
+        return err == ECONNABORTED || err == EINTR || err == EPERM || err == EPROTO;
+}
+
+static void acceptor_caught_up(struct acceptor *a)
+{
+        if (a->episode)
+                log_info("accepting again, nobody waits");
+        a->episode = false;
+}
+
+/* Return: whether there may be one more. */
+static bool acceptor_take(struct acceptor *a, struct door *door)
+{
+        int fd = accept4(door->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), err = errno;
+
+        if (fd >= 0) {
+                acceptor_hand_out(a, fd, door->flags);
+                return true;
+        }
+        if (err == EAGAIN) {
+                acceptor_caught_up(a);
+                return false;
+        }
+        a->stats.errors++;
+        if (acceptor_only_this_one(err))
+                return true;
+        acceptor_pause(a, err);
+        return false;
+}
+
+static void acceptor_on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+        struct acceptor *a = io->data;
+        struct door *door = container_of(io, struct door, io);
+
+        (void)loop;
+        (void)events;
+        for (unsigned i = 0; i < ACCEPTOR_BATCH && acceptor_take(a, door); i++)
+                ;
+}
+
+struct acceptor *acceptor_new(const struct acceptor_options *options)
+{
+        struct acceptor *a = mem_zalloc(sizeof(*a));
+
+        assert(options->n_shards > 0 && options->n_shards <= ACCEPTOR_SHARDS_MAX);
+        a->loop = options->loop;
+        a->port = options->port;
+        a->n_shards = options->n_shards;
+        a->max_clients = options->max_clients;
+        list_init(&a->doors);
+        ev_init(&a->backoff, acceptor_on_backoff);
+        a->backoff.repeat = ACCEPTOR_BACKOFF;
+        a->backoff.data = a;
+        return a;
+}
+
+void acceptor_add(struct acceptor *a, int fd, uint32_t flags)
+{
+        struct door *door = mem_zalloc(sizeof(*door));
+
+        door->flags = flags;
+        ev_io_init(&door->io, acceptor_on_readable, fd, EV_READ);
+        door->io.data = a;
+        list_add_tail(&a->doors, &door->link);
+        if (!a->stats.paused)
+                ev_io_start(a->loop, &door->io);
+}
+
+void acceptor_stop(struct acceptor *a)
+{
+        ev_timer_stop(a->loop, &a->backoff);
+        list_for_each_safe (i, next, &a->doors) {
+                struct door *door = container_of(i, struct door, link);
+
+                ev_io_stop(a->loop, &door->io);
+                list_del(&door->link);
+                free(door);
+        }
+        a->stats.paused = false;
+}
+
+void acceptor_closed(struct acceptor *a, unsigned shard, const struct message_closed *closed)
+{
+        assert(shard < a->n_shards && closed->n_clients <= a->load[shard]);
+        assert(closed->n_admins <= closed->n_clients && closed->n_admins <= a->n_admins);
+        a->load[shard] -= closed->n_clients;
+        a->n_clients -= closed->n_clients;
+        a->n_admins -= closed->n_admins;
+        if (a->stats.paused)
+                acceptor_resume(a);
+}
+
+unsigned acceptor_clients(const struct acceptor *a)
+{
+        return a->n_clients;
+}
+
+const struct acceptor_stats *acceptor_stats(const struct acceptor *a)
+{
+        return &a->stats;
+}
+
+struct acceptor *acceptor_free(struct acceptor *a)
+{
+        if (a) {
+                acceptor_stop(a);
+                free(a);
+        }
+        return NULL;
+}

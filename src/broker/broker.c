@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* Puts a broker together from its configuration, and takes it apart again. */
+
+#include "broker/broker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <config.h>
+
+#include "broker/control.h"
+#include "broker/crew.h"
+#include "broker/listener.h"
+#include "broker/plan.h"
+#include "mesh/mesh.h"
+#include "shard/message.h"
+#include "util/buffer.h"
+#include "util/clock.h"
+#include "util/cpu.h"
+#include "util/log.h"
+#include "util/mem.h"
+
+/*
+ * Messages of one source in one turn of a shard: enough that the fixed cost of a turn (one wait, some 1-2 us)
+ * is a few nanoseconds a message, and few enough that a turn stays well under a millisecond of deliveries,
+ * which is what sockets and other sources wait.
+ */
+#define BROKER_DRAIN_BUDGET 256
+#define BROKER_OUTPUT_MAX   (UINT64_C(32) << 20)
+#define BROKER_LINGER_NS    (5 * NSEC_PER_SEC)
+
+struct broker {
+        const struct config *config;
+        struct plan plan;
+        struct listener *listeners; /* the configured ones, then the admin socket */
+        unsigned n_bound;
+        struct mesh *mesh;
+        struct waker_eventfd waker; /* of control's port */
+        bool has_waker;
+        struct crew *crew;
+        struct control *control;
+};
+
+/*
+ * Raises the limit of descriptors as far as allowed: the soft one to the hard one, and the hard one too if more
+ * is wanted and this process may. Return: what holds now.
+ */
+static uint64_t broker_raise_files(uint64_t wanted)
+{
+        struct rlimit limit, more;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return 0;
+        more.rlim_cur = more.rlim_max = limit.rlim_max < wanted ? wanted : limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+                return more.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                log_warning("cannot raise the limit of descriptors to %ju: %s", (uintmax_t)limit.rlim_max,
+                            strerror(errno));
+        return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.rlim_cur;
+}
+
+/* Return: 0, BROKER_E_START. */
+static int broker_plan(struct broker *b)
+{
+        uint16_t cpus[CONFIG_CPUS_MAX];
+        struct plan_machine machine = { .cpus = cpus };
+        const struct config *config = b->config;
+        uint64_t reserved = plan_files_reserved(config, CONFIG_SHARDS_MAX);
+        unsigned cpu = 0;
+        int r = cpu_allowed(cpus, CONFIG_CPUS_MAX, &machine.n_cpus);
+
+        if (r < 0) {
+                log_error("cannot tell which CPUs may be used: %s", strerror(-r));
+                return BROKER_E_START;
+        }
+        machine.n_files = broker_raise_files(config->max_clients + reserved);
+        r = plan_make(&b->plan, config, &machine, &cpu);
+        if (r == PLAN_E_CPU)
+                log_error("cpus: CPU %u is not among those that this process may use", cpu);
+        else if (r)
+                log_error("a limit of %ju descriptors leaves none for clients", (uintmax_t)machine.n_files);
+        if (r)
+                return BROKER_E_START;
+        if (b->plan.max_clients < config->max_clients)
+                log_warning(
+                        "max_clients: %u does not fit into the limit of %ju descriptors; %u clients do, and "
+                        "that is the maximum now (raise the limit with LimitNOFILE= or ulimit -Hn)",
+                        config->max_clients, (uintmax_t)machine.n_files, b->plan.max_clients);
+        return 0;
+}
+
+/* Return: 0, BROKER_E_START. */
+static int broker_bind(struct broker *b)
+{
+        const struct config *config = b->config;
+        struct config_listener admin = {
+                .path = config->admin, .mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1, .backlog = 64
+        };
+        unsigned n = config->n_listeners + !!config->admin;
+
+        b->listeners = mem_zalloc(n * sizeof(*b->listeners));
+        for (unsigned i = 0; i < n; i++) {
+                const struct config_listener *one = i < config->n_listeners ? &config->listeners[i] : &admin;
+
+                if (listener_bind(&b->listeners[i], one, LISTENER_PATIENCE_NS))
+                        return BROKER_E_START;
+                b->n_bound++;
+        }
+        return 0;
+}
+
+static struct shard_options broker_shard_options(const struct broker *b)
+{
+        return (struct shard_options){
+                .reactor_ops = &reactor_ev,
+                .now = clock_now,
+                .spin_ns = b->plan.spin_ns,
+                .drain_budget = BROKER_DRAIN_BUDGET,
+                .request_max = b->config->max_request_bytes,
+                .output_max = BROKER_OUTPUT_MAX,
+                .linger_ns = BROKER_LINGER_NS,
+                .hash_key = hash_key_random(),
+                .owner = geteuid(),
+                .version = PACKAGE_VERSION,
+        };
+}
+
+/* Return: 0, BROKER_E_START. */
+static int broker_mesh(struct broker *b)
+{
+        struct mesh_options options = { .n_ports = b->plan.n_shards + 1,
+                                        .capacity = b->config->ring_capacity,
+                                        .backlog_bytes = b->config->backlog_bytes };
+        int r = mesh_new(&b->mesh, &options);
+
+        if (r == 0)
+                r = waker_eventfd_init(&b->waker);
+        if (r < 0) {
+                log_error("cannot make the mesh of %u threads: %s", options.n_ports, strerror(-r));
+                return BROKER_E_START;
+        }
+        b->has_waker = true;
+        mesh_set_waker(b->mesh, b->plan.n_shards, waker_eventfd_waker(&b->waker));
+        return 0;
+}
+
+/* Return: 0, BROKER_E_START. */
+static int broker_control(struct broker *b)
+{
+        struct control_options options = { .port = mesh_port(b->mesh, b->plan.n_shards),
+                                           .waker = &b->waker,
+                                           .n_shards = b->plan.n_shards,
+                                           .max_clients = b->plan.max_clients,
+                                           .listeners = b->listeners,
+                                           .n_listeners = b->config->n_listeners };
+        int r;
+
+        if (b->config->admin)
+                options.admin = &b->listeners[b->config->n_listeners];
+        r = control_new(&b->control, &options);
+        if (r < 0)
+                log_error("cannot make the control thread's loop: %s", strerror(-r));
+        return r < 0 ? BROKER_E_START : 0;
+}
+
+/* Return: 0, BROKER_E_START. */
+static int broker_crew(struct broker *b)
+{
+        struct crew_options options = { .n_shards = b->plan.n_shards,
+                                        .mesh = b->mesh,
+                                        .cpus = b->plan.cpu,
+                                        .must_pin = b->plan.must_pin,
+                                        .shard = broker_shard_options(b) };
+
+        return crew_new(&b->crew, &options) ? BROKER_E_START : 0;
+}
+
+static void broker_announce(const struct broker *b)
+{
+        struct buffer where = { 0 };
+
+        if (b->plan.pinning == PLAN_UNPINNED_BY_CONFIG)
+                buffer_printf(&where, "not pinned");
+        else if (b->plan.pinning == PLAN_UNPINNED_NO_SPARE)
+                buffer_printf(&where, "not pinned, since no CPU would be to spare");
+        else
+                for (unsigned i = 0; i < b->plan.n_shards; i++)
+                        buffer_printf(&where, "%s%d", i ? "," : "pinned to CPU ", b->plan.cpu[i]);
+        log_info("brokerd %s: %u shard%s on %s, %.*s, at most %u clients", PACKAGE_VERSION, b->plan.n_shards,
+                 b->plan.n_shards == 1 ? "" : "s", reactor_ev.name, (int)buffer_size(&where),
+                 (const char *)buffer_view(&where).p, b->plan.max_clients);
+        buffer_deinit(&where);
+}
+
+/* Return: 0, BROKER_E_START. */
+static int broker_start(struct broker *b)
+{
+        int r = broker_plan(b);
+
+        if (!r)
+                r = broker_bind(b);
+        if (!r)
+                r = broker_mesh(b);
+        if (!r)
+                r = broker_control(b);
+        if (!r)
+                r = broker_crew(b);
+        if (!r)
+                broker_announce(b);
+        if (!r && control_open(b->control))
+                r = BROKER_E_START;
+        return r;
+}
+
+/* A descriptor that was on its way to a shard when that stopped. */
+static void broker_drop_message(void *arg, const struct port_message *message)
+{
+        (void)arg;
+        if (message->type == MESSAGE_ADOPT)
+                close(((const struct message_adopt *)message->data)->fd);
+}
+
+static void broker_deinit(struct broker *b)
+{
+        for (unsigned i = 0; i < b->n_bound; i++)
+                listener_close(&b->listeners[i]);
+        free(b->listeners);
+        b->control = control_free(b->control);
+        b->crew = crew_free(b->crew);
+        if (b->mesh)
+                b->mesh = mesh_free(b->mesh, broker_drop_message, NULL);
+        if (b->has_waker)
+                waker_eventfd_deinit(&b->waker);
+}
+
+static void broker_serve(struct broker *b)
+{
+        uint64_t deadline;
+
+        crew_go(b->crew);
+        log_info("ready");
+        control_run(b->control, &deadline);
+        if (crew_join(b->crew, deadline)) {
+                log_error("a shard's thread does not end");
+                _exit(EXIT_FAILURE);
+        }
+        log_info("stopped");
+}
+
+int broker_run(const struct config *config)
+{
+        struct broker b = { .config = config };
+        int r = control_block_signals() ? BROKER_E_START : broker_start(&b);
+
+        if (!r)
+                broker_serve(&b);
+        broker_deinit(&b);
+        return r;
+}

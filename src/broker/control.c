@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "broker/control.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <ev.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "broker/acceptor.h"
+#include "shard/message.h"
+#include "util/bits.h"
+#include "util/clock.h"
+#include "util/error.h"
+#include "util/log.h"
+#include "util/mem.h"
+
+#define CONTROL_DRAIN_BUDGET 256 /* messages of one shard in one turn */
+
+struct control {
+        struct ev_loop *loop;
+        struct port *port;
+        struct acceptor *acceptor;
+        unsigned n_shards;
+        struct listener *listeners;
+        unsigned n_listeners;
+        struct listener *admin;
+        unsigned max_clients;
+        uint64_t start_time; /* CLOCK_REALTIME seconds */
+        int signal_fd;
+        ev_io on_wake, on_signal;
+        ev_timer patience; /* of a stop */
+        bool stopping;
+        uint64_t stop_deadline; /* monotonic ns */
+        uint64_t running;       /* bits of the shards that have not stopped */
+};
+
+static sigset_t control_signals(void)
+{
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        return set;
+}
+
+int control_block_signals(void)
+{
+        struct sigaction ignore = { .sa_handler = SIG_IGN };
+        sigset_t set = control_signals();
+        int r = pthread_sigmask(SIG_BLOCK, &set, NULL);
+
+        if (r == 0 && sigaction(SIGPIPE, &ignore, NULL) < 0)
+                r = errno;
+        return r ? error_origin(-r) : 0;
+}
+
+static void control_exit_at_once(int signo)
+{
+        _exit(128 + signo);
+}
+
+/*
+ * Arms the second signal. It goes past the loop, through a handler, so that it works whatever this thread waits
+ * for; a handler rather than the default action, which the kernel withholds from the first process of a
+ * container.
+ */
+static void control_arm_second_signal(void)
+{
+        struct sigaction action = { .sa_handler = control_exit_at_once };
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaction(SIGTERM, &action, NULL);
+        sigaction(SIGINT, &action, NULL);
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void control_close_listeners(struct control *c)
+{
+        acceptor_stop(c->acceptor);
+        for (unsigned i = 0; i < c->n_listeners; i++)
+                listener_close(&c->listeners[i]);
+        if (c->admin)
+                listener_close(c->admin);
+}
+
+static void control_stop(struct control *c, const char *why)
+{
+        uint64_t now = clock_now();
+
+        if (c->stopping)
+                return;
+        c->stopping = true;
+        c->stop_deadline = now + CONTROL_STOP_NS;
+        log_info("%s: stopping, %u clients", why, acceptor_clients(c->acceptor));
+        control_close_listeners(c);
+        for (unsigned i = 0; i < c->n_shards; i++) {
+                struct message_stop *stop = port_send(c->port, i, MESSAGE_STOP, sizeof(*stop), PORT_UNCOUNTED);
+
+                *stop = (struct message_stop){ .deadline = now + CONTROL_LINGER_NS };
+        }
+        ev_now_update(c->loop);
+        ev_timer_set(&c->patience, (double)CONTROL_STOP_NS / (double)NSEC_PER_SEC, 0.0);
+        ev_timer_start(c->loop, &c->patience);
+        control_arm_second_signal();
+}
+
+static void control_on_impatient(struct ev_loop *loop, ev_timer *timer, int events)
+{
+        struct control *c = timer->data;
+
+        (void)loop;
+        (void)events;
+        bits_for_each (i, c->running)
+                log_error("shard %u does not stop", (unsigned)i);
+        _exit(EXIT_FAILURE);
+}
+
+static void control_on_wake(struct ev_loop *loop, ev_io *io, int events)
+{
+        (void)loop;
+        (void)events;
+        waker_eventfd_clear(io->fd);
+}
+
+static void control_on_signal(struct ev_loop *loop, ev_io *io, int events)
+{
+        struct signalfd_siginfo info;
+
+        (void)loop;
+        (void)events;
+        while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+                if (info.ssi_signo == SIGHUP)
+                        log_notice("SIGHUP is ignored: the configuration is read at the start only");
+                else
+                        control_stop(io->data, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+        }
+}
+
+static void control_answer(struct control *c, const struct port_message *message)
+{
+        const struct message_query *query = message->data;
+        const struct acceptor_stats *stats = acceptor_stats(c->acceptor);
+        struct {
+                struct message_answer answer;
+                struct control_status status;
+        } * out;
+
+        assert(message->size == sizeof(*query) && query->kind == QUERY_STATUS);
+        out = port_send(c->port, message->source, MESSAGE_ANSWER, sizeof(*out), PORT_UNCOUNTED);
+        out->answer = (struct message_answer){ .ask = query->ask };
+        out->status = (struct control_status){
+                .start_time = c->start_time,
+                .accepted = stats->accepted,
+                .rejected_full = stats->rejected_full,
+                .accept_errors = stats->errors,
+                .max_clients = c->max_clients,
+                .pid = getpid(),
+                .accept_paused = stats->paused,
+        };
+}
+
+static void control_on_message(void *arg, const struct port_message *message)
+{
+        struct control *c = arg;
+
+        switch (message->type) {
+        case MESSAGE_CLOSED:
+                assert(message->size == sizeof(struct message_closed));
+                acceptor_closed(c->acceptor, message->source, message->data);
+                break;
+        case MESSAGE_QUERY:
+                control_answer(c, message);
+                break;
+        case MESSAGE_SHUTDOWN:
+                control_stop(c, "a client asked for it");
+                break;
+        case MESSAGE_STOPPED:
+                c->running &= ~bit(message->source);
+                break;
+        default:
+                assert(!"a message that is not for control");
+        }
+}
+
+/* Return: 0, -errno. */
+static int control_init_signals(struct control *c)
+{
+        sigset_t set = control_signals();
+
+        c->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+        if (c->signal_fd < 0)
+                return error_origin(-errno);
+        ev_io_init(&c->on_signal, control_on_signal, c->signal_fd, EV_READ);
+        c->on_signal.data = c;
+        ev_io_start(c->loop, &c->on_signal);
+        return 0;
+}
+
+static void control_periodic(struct ev_loop *loop, ev_periodic *periodic, int events)
+{
+        (void)loop;
+        (void)periodic;
+        (void)events;
+}
+
+/*
+ * libev looks about once a minute whether the wall clock jumped, unless it has a descriptor that tells. It
+ * makes that one when a periodic watcher is started and keeps it, so an idle loop then sleeps without waking.
+ */
+static void control_sleep_long(struct ev_loop *loop)
+{
+        ev_periodic periodic;
+
+        ev_periodic_init(&periodic, control_periodic, 0., 3600., NULL);
+        ev_periodic_start(loop, &periodic);
+        ev_periodic_stop(loop, &periodic);
+}
+
+static int control_init(struct control *c, const struct control_options *options)
+{
+        struct acceptor_options accepting = { .port = options->port,
+                                              .n_shards = options->n_shards,
+                                              .max_clients = options->max_clients };
+
+        c->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+        if (!c->loop)
+                return error_origin(-ENOSYS);
+        control_sleep_long(c->loop);
+        ev_io_init(&c->on_wake, control_on_wake, options->waker->fd, EV_READ);
+        ev_io_start(c->loop, &c->on_wake);
+        ev_init(&c->patience, control_on_impatient);
+        c->patience.data = c;
+        accepting.loop = c->loop;
+        c->acceptor = acceptor_new(&accepting);
+        return error_trace(control_init_signals(c));
+}
+
+int control_new(struct control **controlp, const struct control_options *options)
+{
+        struct control *c = mem_zalloc(sizeof(*c));
+        int r;
+
+        c->port = options->port;
+        c->n_shards = options->n_shards;
+        c->listeners = options->listeners;
+        c->n_listeners = options->n_listeners;
+        c->admin = options->admin;
+        c->max_clients = options->max_clients;
+        c->start_time = (uint64_t)time(NULL);
+        c->running = bit(options->n_shards) - 1;
+        c->signal_fd = -1;
+        r = control_init(c, options);
+        if (r < 0) {
+                control_free(c);
+                return error_trace(r);
+        }
+        *controlp = c;
+        return 0;
+}
+
+struct control *control_free(struct control *c)
+{
+        if (!c)
+                return NULL;
+        c->acceptor = acceptor_free(c->acceptor);
+        if (c->loop) {
+                ev_timer_stop(c->loop, &c->patience);
+                ev_io_stop(c->loop, &c->on_wake);
+                if (c->signal_fd >= 0)
+                        ev_io_stop(c->loop, &c->on_signal);
+                ev_loop_destroy(c->loop);
+        }
+        if (c->signal_fd >= 0)
+                close(c->signal_fd);
+        free(c);
+        return NULL;
+}
+
+static int control_open_one(struct control *c, struct listener *listener, uint32_t flags)
+{
+        if (listener_listen(listener))
+                return CONTROL_E_LISTEN;
+        acceptor_add(c->acceptor, listener->fd, flags);
+        log_info("listening on %s%s", listener->path, flags & ADOPT_ADMIN ? " for administration" : "");
+        return 0;
+}
+
+int control_open(struct control *c)
+{
+        int r = 0;
+
+        for (unsigned i = 0; !r && i < c->n_listeners; i++)
+                r = control_open_one(c, &c->listeners[i], 0);
+        return !r && c->admin ? control_open_one(c, c->admin, ADOPT_ADMIN) : r;
+}
+
+static void control_turn(struct control *c)
+{
+        bool sleepy = port_park(c->port);
+
+        ev_run(c->loop, sleepy ? EVRUN_ONCE : EVRUN_NOWAIT);
+        port_unpark(c->port);
+        port_drain(c->port, CONTROL_DRAIN_BUDGET, control_on_message, c);
+        port_flush(c->port);
+}
+
+void control_run(struct control *c, uint64_t *deadlinep)
+{
+        while (!c->stopping || c->running)
+                control_turn(c);
+        *deadlinep = c->stop_deadline;
+}

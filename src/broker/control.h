@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdint.h>
+
+#include "broker/listener.h"
+#include "mesh/port.h"
+#include "mesh/waker.h"
+
+/*
+ * The control thread, which is the main thread: it accepts, takes signals, answers what the shards ask, and
+ * leads the stop. It is one more port of the mesh and sleeps like one, without any time-out.
+ *
+ * Stop (SIGTERM, SIGINT or MESSAGE_SHUTDOWN): the sockets are closed and removed, the shards are told, and
+ * control_run() returns when each of them has reported MESSAGE_STOPPED. From the first signal on, a second one
+ * ends the process at once with 128 + its number. A shard that does not stop in time ends it with 1.
+ */
+struct control;
+
+#define CONTROL_LINGER_NS (500 * UINT64_C(1000000)) /* clients' time to take their output at a stop */
+#define CONTROL_STOP_NS   (900 * UINT64_C(1000000)) /* from the signal until the process ends by force */
+
+struct control_options {
+        struct port *port;
+        struct waker_eventfd *waker; /* of that port; the caller's */
+        unsigned n_shards;
+        unsigned max_clients;
+        struct listener *listeners; /* bound; the caller's, but closed here at a stop */
+        unsigned n_listeners;
+        struct listener *admin; /* NULL: none */
+};
+
+enum {
+        _CONTROL_E_SUCCESS,
+        CONTROL_E_LISTEN, /* a socket could not be opened; why was logged */
+};
+
+/*
+ * Blocks SIGTERM, SIGINT and SIGHUP, which threads that are made later inherit, and ignores SIGPIPE. A signal
+ * that arrives from here on waits for control_run().
+ * Return: 0, -errno.
+ */
+int control_block_signals(void);
+
+/* Return: 0, -errno. */
+int control_new(struct control **controlp, const struct control_options *options);
+
+/* Return: NULL. */
+struct control *control_free(struct control *control);
+
+/* Lets clients in: listens. Return: 0, CONTROL_E_LISTEN. */
+int control_open(struct control *control);
+
+/* Serves until the broker has stopped. *deadlinep: monotonic ns when the process must be gone. */
+void control_run(struct control *control, uint64_t *deadlinep);

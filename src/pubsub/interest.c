@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * A change is one byte of flags, the magnitude of n and the size of the name as variable-length numbers (seven
+ * bits a byte, lowest first, the top bit set while more follow), and the name. Both ends are one program: a
+ * batch that does not parse is a programmer's error.
+ */
+
+#include "pubsub/interest.h"
+
+#include <assert.h>
+
+enum {
+        CHANGE_PATTERN = 1 << 0,
+        CHANGE_FEWER = 1 << 1,
+        CHANGE_LAST = 1 << 2,
+};
+
+#define NUMBER_MAX 5 /* bytes of a 32-bit number */
+
+static uint8_t *number_put(uint8_t *p, uint32_t n)
+{
+        for (; n >= 0x80; n >>= 7)
+                *p++ = (uint8_t)(n | 0x80);
+        *p++ = (uint8_t)n;
+        return p;
+}
+
+static uint8_t byte_take(struct bytes *b)
+{
+        assert(b->n > 0);
+        b->n--;
+        return *b->p++;
+}
+
+static uint32_t number_take(struct bytes *b)
+{
+        uint64_t n = 0;
+        uint8_t byte;
+        unsigned shift = 0;
+
+        do {
+                byte = byte_take(b);
+                n |= (uint64_t)(byte & 0x7f) << shift;
+                shift += 7;
+        } while (byte & 0x80 && shift < 7 * NUMBER_MAX);
+        assert(!(byte & 0x80) && n <= UINT32_MAX);
+        return (uint32_t)n;
+}
+
+void interest_put(struct buffer *batch, enum topic_kind kind, struct bytes name, int32_t n, bool last)
+{
+        uint8_t head[1 + 2 * NUMBER_MAX], *end = head;
+
+        assert(n < 0 || (n > 0 && !last));
+        assert(name.n <= UINT32_MAX);
+        *end++ = (uint8_t)((kind == TOPIC_PATTERN ? CHANGE_PATTERN : 0) | (n < 0 ? CHANGE_FEWER : 0) |
+                           (last ? CHANGE_LAST : 0));
+        end = number_put(end, n < 0 ? 0 - (uint32_t)n : (uint32_t)n);
+        end = number_put(end, (uint32_t)name.n);
+        buffer_put(batch, head, (size_t)(end - head));
+        if (name.n > 0)
+                buffer_put(batch, name.p, name.n);
+}
+
+void interest_apply(struct topics *topics, unsigned shard, struct bytes batch)
+{
+        while (batch.n > 0) {
+                uint8_t flags = byte_take(&batch);
+                uint32_t n = number_take(&batch), size = number_take(&batch);
+                enum topic_kind kind = flags & CHANGE_PATTERN ? TOPIC_PATTERN : TOPIC_CHANNEL;
+                struct bytes name = bytes_of(batch.p, size);
+
+                assert(size <= batch.n);
+                batch = bytes_of(batch.p + size, batch.n - size);
+                if (flags & CHANGE_FEWER)
+                        topics_remote_remove(topics, shard, kind, name, n, flags & CHANGE_LAST);
+                else
+                        topics_remote_add(topics, shard, kind, name, n);
+        }
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients: input, waiting and the end.
+ *
+ * Every open client is in one state: it runs (reading is armed), it waits by name (client.wait; reading is
+ * paused as soon as more comes in), it finishes (no reading; output left, with a deadline), or it closes (the
+ * reactor has been told). client_teardown() is the one place where what it holds in the shard is given back,
+ * and runs once.
+ */
+
+#include "shard/client.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "pubsub/interest.h"
+#include "shard/command.h"
+#include "shard/gather.h"
+#include "shard/state.h"
+#include "util/mem.h"
+
+#define CLIENT_REPLY_MAX (16 * 1024) /* bytes of replies to gather before they are queued */
+
+void client_adopt(struct shard *s, const struct message_adopt *adopt)
+{
+        struct client *c = mem_zalloc(sizeof(*c) + s->ops->stream_size);
+
+        c->stream.fd = adopt->fd;
+        c->stream.private_offset = sizeof(*c) - offsetof(struct client, stream);
+        outq_init(&c->stream.out);
+        list_init(&c->dirty);
+        list_init(&c->waiting);
+        list_init(&c->linger);
+        subscriber_init(&c->subscriber, WRITER_RESP2);
+        c->shard = s;
+        c->id = adopt->id;
+        c->pid = adopt->pid;
+        c->uid = adopt->uid;
+        c->gid = adopt->gid;
+        c->adopt_flags = adopt->flags;
+        c->admin = adopt->uid == 0 || adopt->uid == s->options.owner;
+        list_add_tail(&s->clients, &c->all);
+        table_add(&s->clients_by_id, hash_word(c->id), c);
+        s->status.clients++;
+        s->ops->add(s->reactor, &c->stream);
+}
+
+/* Ends all subscriptions; the other shards are told in one message. */
+static void client_drop_subscriptions(struct client *c)
+{
+        struct shard *s = c->shard;
+        struct buffer batch = { 0 };
+
+        while (!list_empty(&c->subscriber.subscriptions)) {
+                struct subscription *sub = list_first(&c->subscriber.subscriptions, struct subscription, link);
+
+                if (s->peers && s->stop == SHARD_RUNS)
+                        interest_put(&batch, sub->topic->kind, topic_name(sub->topic), -1, topics_is_last(sub));
+                topics_unsubscribe(s->topics, sub);
+                s->status.subscriptions--;
+        }
+        gather_tell(s, &batch);
+        buffer_deinit(&batch);
+}
+
+static void client_teardown(struct client *c)
+{
+        struct shard *s = c->shard;
+
+        deliver_settle(s);
+        if (c->gather && !c->gather->asked && c->wait == CLIENT_RUNS)
+                gather_tell(s, &c->gather->batch); /* what the drop below takes back */
+        gather_cancel(c);
+        list_del(&c->waiting);
+        c->wait = CLIENT_RUNS;
+        client_drop_subscriptions(c);
+        s->ops->pause(s->reactor, &c->stream, true);
+        reader_deinit(&c->reader);
+}
+
+void client_close(struct client *c)
+{
+        if (c->end == CLIENT_CLOSING)
+                return;
+        if (c->end == CLIENT_OPEN)
+                client_teardown(c);
+        list_del(&c->linger);
+        list_del(&c->dirty);
+        c->end = CLIENT_CLOSING;
+        c->shard->ops->remove(c->shard->reactor, &c->stream);
+}
+
+void client_finish(struct client *c)
+{
+        struct shard *s = c->shard;
+
+        if (c->end != CLIENT_OPEN)
+                return;
+        client_teardown(c);
+        c->end = CLIENT_FINISHING;
+        c->linger_deadline = s->now + s->options.linger_ns;
+        list_add_tail(&s->lingering, &c->linger);
+        shard_touch(s, c); /* the flush finds it empty sooner or later, and closes it */
+}
+
+void client_free(struct client *c)
+{
+        struct shard *s = c->shard;
+
+        assert(c->end == CLIENT_CLOSING);
+        assert(list_empty(&c->dirty) && list_empty(&c->waiting) && list_empty(&c->linger));
+        assert(client_subscriptions(c) == 0 && !c->gather);
+        list_del(&c->all);
+        table_remove(&s->clients_by_id, hash_word(c->id), c);
+        s->status.clients--;
+        s->closed.n_clients++;
+        if (c->adopt_flags & ADOPT_ADMIN)
+                s->closed.n_admins++;
+        free(c->name);
+        free(c->lib_name);
+        free(c->lib_version);
+        free(c);
+}
+
+void client_reply_flush(struct client *c)
+{
+        struct shard *s = c->shard;
+
+        if (!buffer_size(&s->reply))
+                return;
+        if (c->end == CLIENT_OPEN && !c->stream.failed) {
+                outq_copy(&c->stream.out, &s->chunks, buffer_view(&s->reply));
+                shard_touch(s, c);
+        }
+        buffer_consume(&s->reply, buffer_size(&s->reply));
+        if (s->reply.cap > 4 * CLIENT_REPLY_MAX)
+                buffer_trim(&s->reply);
+}
+
+/* A lost stream: the error is the last thing that the client hears. */
+static void client_protocol_error(struct client *c, const char *text)
+{
+        if (c->gather && !c->gather->asked)
+                gather_ask(c);
+        if (c->wait != CLIENT_RUNS) {
+                c->protocol_error = text;
+                return;
+        }
+        c->shard->status.protocol_errors++;
+        command_error(c, "%s", text);
+        client_reply_flush(c);
+        client_finish(c);
+}
+
+/* Keeps what cannot be served now. */
+static void client_hold(struct client *c, struct bytes input)
+{
+        struct shard *s = c->shard;
+
+        if (!input.n)
+                return;
+        if (reader_hold(&c->reader, input)) {
+                shard_notice(s, c, "its waiting requests do not fit into memory");
+                client_close(c);
+                return;
+        }
+        if (!c->stream.paused)
+                s->ops->pause(s->reactor, &c->stream, true);
+}
+
+/* Serves requests until the input ends or the client has to wait. */
+static void client_serve(struct client *c, struct bytes input)
+{
+        struct shard *s = c->shard;
+        struct request request;
+        const char *error = NULL;
+        int r = 0;
+
+        while (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS) {
+                r = reader_next(&c->reader, &s->scratch, &s->limits, &input, &request, &error);
+                if (r)
+                        break;
+                if (command_dispatch(c, &request) == COMMAND_WAIT)
+                        reader_unread(&c->reader, &input, &request);
+                if (client_subscriptions(c) || buffer_size(&s->reply) > CLIENT_REPLY_MAX)
+                        client_reply_flush(c);
+        }
+        client_reply_flush(c);
+        if (c->end != CLIENT_OPEN)
+                return;
+        if (r == READER_E_PROTOCOL) {
+                client_protocol_error(c, error);
+        } else if (r == READER_E_NOMEM) {
+                shard_notice(s, c, "its request does not fit into memory");
+                client_close(c);
+        } else {
+                if (c->gather && !c->gather->asked)
+                        gather_ask(c);
+                client_hold(c, input);
+        }
+}
+
+void client_resume(struct client *c)
+{
+        struct shard *s = c->shard;
+
+        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS || s->stop != SHARD_RUNS)
+                return;
+        if (c->protocol_error) {
+                client_protocol_error(c, c->protocol_error);
+                return;
+        }
+        client_serve(c, (struct bytes){ 0 });
+        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS)
+                return;
+        reader_trim(&c->reader);
+        if (c->eof)
+                client_finish(c);
+        else if (c->stream.paused)
+                s->ops->pause(s->reactor, &c->stream, false);
+}
+
+void client_on_data(struct client *c, struct bytes bytes)
+{
+        struct shard *s = c->shard;
+
+        if (c->end != CLIENT_OPEN || s->stop != SHARD_RUNS)
+                return;
+        s->status.bytes_in += bytes.n;
+        if (c->wait != CLIENT_RUNS || c->protocol_error) {
+                client_hold(c, bytes);
+                return;
+        }
+        client_serve(c, bytes);
+        if (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS)
+                reader_trim(&c->reader);
+}
+
+void client_on_hangup(struct client *c, int error)
+{
+        if (error) {
+                client_close(c);
+                return;
+        }
+        c->eof = true;
+        if (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS && c->shard->stop == SHARD_RUNS)
+                client_finish(c);
+}
+
+void client_on_drained(struct client *c)
+{
+        if (c->end == CLIENT_FINISHING)
+                client_close(c);
+}
+
+void client_set_text(char **field, struct bytes value)
+{
+        free(*field);
+        *field = NULL;
+        if (!value.n)
+                return;
+        *field = mem_alloc(value.n + 1);
+        memcpy(*field, value.p, value.n);
+        (*field)[value.n] = 0;
+}

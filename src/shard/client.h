@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "pubsub/topics.h"
+#include "reactor/reactor.h"
+#include "resp/reader.h"
+#include "shard/message.h"
+#include "util/list.h"
+
+/*
+ * A connection as its shard sees it: what it said so far, what it subscribed to, what it waits for, and the one
+ * state machine of its end.
+ */
+
+struct shard;
+struct gather;
+
+/* Why a client's bytes stay unparsed. */
+enum client_wait {
+        CLIENT_RUNS,
+        CLIENT_GATHERS, /* other shards have not answered yet: client.gather */
+        CLIENT_GATED,   /* the mesh towards a target of its PUBLISH is full: in shard.gated[target] */
+};
+
+enum client_end {
+        CLIENT_OPEN,
+        CLIENT_FINISHING, /* nothing is read any more; closes when its output is sent, or lingered too long */
+        CLIENT_CLOSING,   /* the reactor closes it; on_closed() frees it */
+};
+
+struct client {
+        struct stream stream;
+        struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch() links it */
+        struct subscriber subscriber;
+        struct shard *shard;
+        enum client_wait wait;
+        enum client_end end;
+        bool eof; /* the peer sends no more */
+        bool admin;
+        uint32_t adopt_flags;
+        struct reader reader;
+        struct gather *gather;      /* while it waits for other shards, or collects what to ask them */
+        const char *protocol_error; /* to answer once the gather is done; NULL: none */
+        struct list waiting;        /* in shard.gated[] */
+        struct list linger;         /* in shard.lingering, while finishing with output left */
+        uint64_t linger_deadline;
+        struct list all; /* in shard.clients */
+        uint64_t id;
+        char *name, *lib_name, *lib_version; /* NULL: not set */
+        pid_t pid;
+        uid_t uid;
+        gid_t gid;
+};
+
+static inline struct client *client_of_stream(struct stream *s)
+{
+        return container_of(s, struct client, stream);
+}
+
+static inline struct client *client_of_subscriber(struct subscriber *s)
+{
+        return container_of(s, struct client, subscriber);
+}
+
+static inline unsigned client_subscriptions(const struct client *c)
+{
+        return c->subscriber.n[TOPIC_CHANNEL] + c->subscriber.n[TOPIC_PATTERN];
+}
+
+/* Takes over an accepted connection. */
+void client_adopt(struct shard *shard, const struct message_adopt *adopt);
+
+/* Called by the reactor's sink. */
+void client_on_data(struct client *c, struct bytes bytes);
+void client_on_hangup(struct client *c, int error);
+void client_on_drained(struct client *c);
+void client_free(struct client *c);
+
+/* Runs what the client said and was kept, now that nothing holds it back. */
+void client_resume(struct client *c);
+
+/* Queues the replies that are in shard.reply; they must be this client's. */
+void client_reply_flush(struct client *c);
+
+/* Ends it: no more input, no more deliveries; what is queued is still sent. */
+void client_finish(struct client *c);
+
+/* Ends it at once; what is queued is dropped. */
+void client_close(struct client *c);
+
+/* Keeps a copy of a name; an empty value clears it. */
+void client_set_text(char **field, struct bytes value);

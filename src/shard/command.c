@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/* The command table, its look-up, and what is checked before a handler runs. */
+
+#include "shard/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "resp/writer.h"
+#include "shard/client.h"
+#include "shard/gather.h"
+#include "shard/state.h"
+
+#define S COMMAND_SUBSCRIBED
+#define A COMMAND_ADMIN
+#define C COMMAND_COLLECTS
+
+/* Sorted by name: command_find() searches it by halves. */
+static const struct command command_table[] = {
+        { "broker", -2, A, NULL, command_broker_rows, "server", NULL,
+          "A container for commands of the broker." },
+        { "client", -2, 0, NULL, command_client_rows, "connection", NULL,
+          "A container for commands about the connection." },
+        { "command", -1, 0, command_list_all, command_command_rows, "server", NULL,
+          "Details about all commands." },
+        { "echo", 2, 0, command_echo, NULL, "connection", "message", "Returns the message." },
+        { "hello", -1, 0, command_hello, NULL, "connection",
+          "[protover [AUTH username password] [SETNAME clientname]]", "Switches the protocol." },
+        { "ping", -1, S, command_ping, NULL, "connection", "[message]", "Tests the connection." },
+        { "psubscribe", -2, S | C, command_psubscribe, NULL, "pubsub", "pattern [pattern ...]",
+          "Subscribes to channels that match patterns." },
+        { "publish", 3, 0, command_publish, NULL, "pubsub", "channel message",
+          "Posts a message to a channel." },
+        { "pubsub", -2, 0, NULL, command_pubsub_rows, "pubsub", NULL,
+          "A container for commands about subscriptions." },
+        { "punsubscribe", -1, S | C, command_punsubscribe, NULL, "pubsub", "[pattern [pattern ...]]",
+          "Ends subscriptions to patterns, or to all." },
+        { "quit", -1, S, command_quit, NULL, "connection", NULL, "Closes the connection." },
+        { "reset", 1, S, command_reset, NULL, "connection", NULL, "Brings the connection back to its start." },
+        { "select", 2, 0, command_select, NULL, "connection", "index",
+          "Selects the database; there is only 0." },
+        { "shutdown", -1, A, command_shutdown, NULL, "server", NULL, "Stops the broker." },
+        { "subscribe", -2, S | C, command_subscribe, NULL, "pubsub", "channel [channel ...]",
+          "Subscribes to channels." },
+        { "unsubscribe", -1, S | C, command_unsubscribe, NULL, "pubsub", "[channel [channel ...]]",
+          "Ends subscriptions to channels, or to all." },
+};
+
+#undef S
+#undef A
+#undef C
+
+#define COMMAND_N (sizeof(command_table) / sizeof(*command_table))
+
+/* ------------------------------------------------------------------ errors */
+
+void command_error(struct client *c, const char *format, ...)
+{
+        char text[1024] = "ERR ";
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(text + 4, sizeof(text) - 4, format, ap);
+        va_end(ap);
+        writer_error(&c->shard->reply, text);
+}
+
+static void command_error_unknown(struct client *c, const struct request *request)
+{
+        char args[160] = "";
+        size_t n = 0;
+
+        for (uint32_t i = 1; i < request->argc && n < 128; i++)
+                n += (size_t)snprintf(args + n, sizeof(args) - n, "'%.*s' ",
+                                      (int)(request->argv[i].n < 128 - n ? request->argv[i].n : 128 - n),
+                                      (const char *)request->argv[i].p);
+        command_error(c, "unknown command '%.*s', with args beginning with: %s",
+                      (int)(request->argv[0].n < 128 ? request->argv[0].n : 128),
+                      (const char *)request->argv[0].p, args);
+}
+
+/* ------------------------------------------------------------------ look-up */
+
+static int command_compare(const void *key, const void *row)
+{
+        const struct bytes *name = key;
+        const char *other = ((const struct command *)row)->name;
+        size_t n = strlen(other);
+        int r = strncasecmp((const char *)name->p, other, name->n < n ? name->n : n);
+
+        return r ? r : (name->n > n) - (name->n < n);
+}
+
+static const struct command *command_find(struct bytes name)
+{
+        return bsearch(&name, command_table, COMMAND_N, sizeof(*command_table), command_compare);
+}
+
+static const struct command *command_find_sub(const struct command *parent, struct bytes name)
+{
+        for (const struct command *row = parent->subcommands; row && row->name; row++)
+                if (bytes_is(name, row->name))
+                        return row;
+        return NULL;
+}
+
+static bool command_arity_fits(const struct command *command, uint32_t argc)
+{
+        return command->arity >= 0 ? argc == (uint32_t)command->arity : argc >= (uint32_t)-command->arity;
+}
+
+/* ------------------------------------------------------------------ dispatch */
+
+/* The help of a container, from its rows. */
+static void command_help(struct client *c, const struct command *parent)
+{
+        struct buffer *b = &c->shard->reply;
+        char line[160];
+        size_t n = 3;
+
+        for (const struct command *row = parent->subcommands; row->name; row++)
+                n += 2;
+        writer_array(b, n);
+        snprintf(line, sizeof(line),
+                 "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", parent->name);
+        for (char *p = line; *p && *p != ' '; p++)
+                *p &= ~0x20;
+        writer_simple(b, line);
+        for (const struct command *row = parent->subcommands; row->name; row++) {
+                snprintf(line, sizeof(line), "%s%s%s", row->name, row->arguments ? " " : "",
+                         row->arguments ? row->arguments : "");
+                for (char *p = line; *p && *p != ' '; p++)
+                        if (*p >= 'a' && *p <= 'z')
+                                *p &= ~0x20;
+                writer_simple(b, line);
+                snprintf(line, sizeof(line), "    %s", row->help);
+                writer_simple(b, line);
+        }
+        writer_simple(b, "HELP");
+        writer_simple(b, "    Print this help.");
+}
+
+static const char *command_upper(const struct command *command, char name[32])
+{
+        size_t i;
+
+        for (i = 0; command->name[i] && i < 31; i++)
+                name[i] = (char)(command->name[i] & ~0x20);
+        name[i] = 0;
+        return name;
+}
+
+/* The row that handles the request. Return: NULL after the error was answered, or the help. */
+static const struct command *command_resolve(struct client *c, const struct request *request,
+                                             const struct command **parentp)
+{
+        const struct command *command = command_find(request->argv[0]), *sub;
+        char name[32];
+
+        *parentp = NULL;
+        if (!command) {
+                command_error_unknown(c, request);
+                return NULL;
+        }
+        if (!command->subcommands || (request->argc == 1 && command->run))
+                return command;
+        if (request->argc == 1) {
+                command_error(c, "wrong number of arguments for '%s' command", command->name);
+                return NULL;
+        }
+        if (bytes_is(request->argv[1], "help") && request->argc == 2) {
+                command_help(c, command);
+                return NULL;
+        }
+        sub = command_find_sub(command, request->argv[1]);
+        *parentp = command;
+        if (!sub)
+                command_error(c, "unknown subcommand '%.*s'. Try %s HELP.",
+                              (int)(request->argv[1].n < 128 ? request->argv[1].n : 128),
+                              (const char *)request->argv[1].p, command_upper(command, name));
+        return sub;
+}
+
+/* Whether the command may run now; answers the error if not. */
+static bool command_permitted(struct client *c, const struct command *command, const struct command *parent,
+                              uint32_t argc)
+{
+        const char *first = parent ? parent->name : command->name, *bar = parent ? "|" : "";
+        const char *second = parent ? command->name : "";
+
+        if (!command_arity_fits(command, argc)) {
+                command_error(c, "wrong number of arguments for '%s%s%s' command", first, bar, second);
+                return false;
+        }
+        if ((command->flags | (parent ? parent->flags : 0)) & COMMAND_ADMIN && !c->admin) {
+                writer_error(&c->shard->reply, "NOPERM only uid 0 and the broker's own user may administer it");
+                return false;
+        }
+        if (c->subscriber.protocol == WRITER_RESP2 && client_subscriptions(c) &&
+            !(command->flags & COMMAND_SUBSCRIBED)) {
+                command_error(c,
+                              "Can't execute '%s%s%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                              "RESET are allowed in this context",
+                              first, bar, second);
+                return false;
+        }
+        return true;
+}
+
+/* Everything but a fitting PUBLISH. */
+static enum command_result command_dispatch_other(struct client *c, const struct request *request)
+{
+        const struct command *command, *parent;
+        bool collects;
+
+        command = command_find(request->argv[0]);
+        collects = command && command->flags & COMMAND_COLLECTS;
+        if (c->gather && !collects) {
+                gather_ask(c);
+                if (c->wait != CLIENT_RUNS)
+                        return COMMAND_WAIT;
+        }
+        command = command_resolve(c, request, &parent);
+        if (!command || !command_permitted(c, command, parent, request->argc))
+                return COMMAND_DONE;
+        return command->run(c, request);
+}
+
+enum command_result command_dispatch(struct client *c, const struct request *request)
+{
+        struct shard *s = c->shard;
+        enum command_result r;
+
+        if (request->argc == 3 && !c->gather && !client_subscriptions(c) &&
+            bytes_is(request->argv[0], "publish")) {
+                r = command_publish(c, request);
+        } else {
+                deliver_settle(s);
+                r = command_dispatch_other(c, request);
+        }
+        s->status.commands += r == COMMAND_DONE;
+        return r;
+}
+
+/* ------------------------------------------------------------------ COMMAND */
+
+static void command_write_info(struct buffer *b, enum writer_proto proto, const struct command *command,
+                               const struct command *parent)
+{
+        unsigned n = 0, flags = command->flags | (parent ? parent->flags : 0);
+        char name[64];
+
+        snprintf(name, sizeof(name), "%s%s%s", parent ? parent->name : "", parent ? "|" : "", command->name);
+        writer_array(b, 10);
+        writer_bulk_str(b, name);
+        writer_integer(b, command->arity);
+        writer_set(b, proto, 2 + !!(flags & COMMAND_ADMIN));
+        writer_simple(b, !strcmp(command->group, "pubsub") ? "pubsub" : "fast");
+        writer_simple(b, "loading");
+        if (flags & COMMAND_ADMIN)
+                writer_simple(b, "admin");
+        writer_integer(b, 0); /* no keys: first, last, step */
+        writer_integer(b, 0);
+        writer_integer(b, 0);
+        writer_set(b, proto, 0);
+        writer_array(b, 0);
+        writer_array(b, 0);
+        for (const struct command *row = command->subcommands; row && row->name; row++)
+                n++;
+        writer_array(b, n);
+        for (const struct command *row = command->subcommands; row && row->name; row++)
+                command_write_info(b, proto, row, command);
+}
+
+enum command_result command_list_all(struct client *c, const struct request *request)
+{
+        (void)request;
+        writer_array(&c->shard->reply, COMMAND_N);
+        for (size_t i = 0; i < COMMAND_N; i++)
+                command_write_info(&c->shard->reply, c->subscriber.protocol, &command_table[i], NULL);
+        return COMMAND_DONE;
+}
+
+static enum command_result command_count(struct client *c, const struct request *request)
+{
+        (void)request;
+        writer_integer(&c->shard->reply, COMMAND_N);
+        return COMMAND_DONE;
+}
+
+static enum command_result command_info(struct client *c, const struct request *request)
+{
+        struct buffer *b = &c->shard->reply;
+        const struct command *command;
+
+        if (request->argc == 2)
+                return command_list_all(c, request);
+        writer_array(b, request->argc - 2);
+        for (uint32_t i = 2; i < request->argc; i++) {
+                command = command_find(request->argv[i]);
+                if (command)
+                        command_write_info(b, c->subscriber.protocol, command, NULL);
+                else
+                        writer_null_array(b, c->subscriber.protocol);
+        }
+        return COMMAND_DONE;
+}
+
+static void command_write_docs(struct buffer *b, enum writer_proto proto, const struct command *command,
+                               const struct command *parent)
+{
+        unsigned n = 0;
+        char name[64];
+
+        for (const struct command *row = command->subcommands; row && row->name; row++)
+                n++;
+        snprintf(name, sizeof(name), "%s%s%s", parent ? parent->name : "", parent ? "|" : "", command->name);
+        writer_bulk_str(b, name);
+        writer_map(b, proto, n ? 4 : 3);
+        writer_bulk_str(b, "summary");
+        writer_bulk_str(b, command->help);
+        writer_bulk_str(b, "since");
+        writer_bulk_str(b, "0.1.0");
+        writer_bulk_str(b, "group");
+        writer_bulk_str(b, command->group);
+        if (!n)
+                return;
+        writer_bulk_str(b, "subcommands");
+        writer_map(b, proto, n);
+        for (const struct command *row = command->subcommands; row->name; row++)
+                command_write_docs(b, proto, row, command);
+}
+
+static enum command_result command_docs(struct client *c, const struct request *request)
+{
+        struct buffer *b = &c->shard->reply;
+        enum writer_proto proto = c->subscriber.protocol;
+        uint32_t n = 0;
+
+        if (request->argc == 2) {
+                writer_map(b, proto, COMMAND_N);
+                for (size_t i = 0; i < COMMAND_N; i++)
+                        command_write_docs(b, proto, &command_table[i], NULL);
+                return COMMAND_DONE;
+        }
+        for (uint32_t i = 2; i < request->argc; i++)
+                n += command_find(request->argv[i]) != NULL;
+        writer_map(b, proto, n);
+        for (uint32_t i = 2; i < request->argc; i++)
+                if (command_find(request->argv[i]))
+                        command_write_docs(b, proto, command_find(request->argv[i]), NULL);
+        return COMMAND_DONE;
+}
+
+static enum command_result command_list(struct client *c, const struct request *request)
+{
+        (void)request;
+        writer_array(&c->shard->reply, COMMAND_N);
+        for (size_t i = 0; i < COMMAND_N; i++)
+                writer_bulk_str(&c->shard->reply, command_table[i].name);
+        return COMMAND_DONE;
+}
+
+const struct command command_command_rows[] = {
+        { "count", 2, 0, command_count, NULL, "server", NULL, "The number of commands." },
+        { "docs", -2, 0, command_docs, NULL, "server", "[command-name [command-name ...]]",
+          "Documentation of commands." },
+        { "info", -2, 0, command_info, NULL, "server", "[command-name [command-name ...]]",
+          "Details of the named commands." },
+        { "list", 2, 0, command_list, NULL, "server", NULL, "The names of all commands." },
+        { 0 },
+};

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "resp/reader.h"
+#include "util/bytes.h"
+
+/*
+ * The commands: one table, whose row is all there is to a command besides its handler. COMMAND, the HELP texts
+ * and the checks of arity, right and context derive from it.
+ */
+
+struct client;
+
+enum {
+        COMMAND_SUBSCRIBED = 1 << 0, /* allowed in a subscribed RESP2 connection */
+        COMMAND_ADMIN = 1 << 1,      /* needs the right to administer */
+        COMMAND_COLLECTS = 1 << 2,   /* may join the gather that collects: it asks by itself or not at all */
+};
+
+enum command_result {
+        COMMAND_DONE,
+        COMMAND_WAIT, /* not executed: the client waits (client.wait says for what) and the request stays */
+};
+
+struct command {
+        const char *name;
+        int arity; /* arguments with the name; negative: at least that many */
+        unsigned flags;
+        enum command_result (*run)(struct client *c, const struct request *request); /* NULL: see subcommands */
+        const struct command *subcommands; /* ended by a row without name; their arity counts both words */
+        const char *group;
+        const char *arguments; /* as the help shows them */
+        const char *help;
+};
+
+/*
+ * Executes a request: appends its reply to shard.reply, or refuses it.
+ * Return: COMMAND_DONE, COMMAND_WAIT.
+ */
+enum command_result command_dispatch(struct client *c, const struct request *request);
+
+/* The subcommand rows of the containers and the handlers, for the table in command.c. */
+extern const struct command command_pubsub_rows[];
+extern const struct command command_client_rows[];
+extern const struct command command_broker_rows[];
+extern const struct command command_command_rows[];
+
+enum command_result command_publish(struct client *c, const struct request *request);
+enum command_result command_subscribe(struct client *c, const struct request *request);
+enum command_result command_psubscribe(struct client *c, const struct request *request);
+enum command_result command_unsubscribe(struct client *c, const struct request *request);
+enum command_result command_punsubscribe(struct client *c, const struct request *request);
+enum command_result command_ping(struct client *c, const struct request *request);
+enum command_result command_echo(struct client *c, const struct request *request);
+enum command_result command_hello(struct client *c, const struct request *request);
+enum command_result command_quit(struct client *c, const struct request *request);
+enum command_result command_reset(struct client *c, const struct request *request);
+enum command_result command_select(struct client *c, const struct request *request);
+enum command_result command_shutdown(struct client *c, const struct request *request);
+
+/* COMMAND without a subcommand. */
+enum command_result command_list_all(struct client *c, const struct request *request);
+
+/* Appends "-ERR " and a formatted text to the replies; bytes that would break a line become blanks. */
+void command_error(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Drops the client's subscriptions and tells the other shards, in a gather whose reply is shard.reply. */
+void command_unsubscribe_all(struct client *c);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands about the connection itself, and those that administer the broker. */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "resp/writer.h"
+#include "shard/client.h"
+#include "shard/command.h"
+#include "shard/gather.h"
+#include "shard/state.h"
+#include "shard/status.h"
+#include "util/mem.h"
+
+/* A decimal 64-bit integer as Redis reads one: no blanks, no plus, no leading zeros. */
+static bool parse_integer(struct bytes b, long long *np)
+{
+        char text[24], back[24], *end;
+
+        if (!b.n || b.n >= sizeof(text))
+                return false;
+        memcpy(text, b.p, b.n);
+        text[b.n] = 0;
+        *np = strtoll(text, &end, 10);
+        snprintf(back, sizeof(back), "%lld", *np);
+        return !strcmp(text, back);
+}
+
+enum command_result command_ping(struct client *c, const struct request *request)
+{
+        struct buffer *b = &c->shard->reply;
+
+        if (request->argc > 2) {
+                command_error(c, "wrong number of arguments for 'ping' command");
+        } else if (c->subscriber.protocol == WRITER_RESP2 && client_subscriptions(c)) {
+                writer_array(b, 2);
+                writer_bulk_str(b, "pong");
+                writer_bulk(b, request->argc == 2 ? request->argv[1] : bytes_str(""));
+        } else if (request->argc == 2) {
+                writer_bulk(b, request->argv[1]);
+        } else {
+                writer_simple(b, "PONG");
+        }
+        return COMMAND_DONE;
+}
+
+enum command_result command_echo(struct client *c, const struct request *request)
+{
+        writer_bulk(&c->shard->reply, request->argv[1]);
+        return COMMAND_DONE;
+}
+
+enum command_result command_quit(struct client *c, const struct request *request)
+{
+        (void)request;
+        writer_simple(&c->shard->reply, "OK");
+        client_reply_flush(c);
+        client_finish(c);
+        return COMMAND_DONE;
+}
+
+enum command_result command_select(struct client *c, const struct request *request)
+{
+        long long index;
+
+        if (!parse_integer(request->argv[1], &index))
+                command_error(c, "value is not an integer or out of range");
+        else if (index != 0)
+                command_error(c, "DB index is out of range");
+        else
+                writer_simple(&c->shard->reply, "OK");
+        return COMMAND_DONE;
+}
+
+enum command_result command_reset(struct client *c, const struct request *request)
+{
+        (void)request;
+        client_set_text(&c->name, (struct bytes){ 0 });
+        command_unsubscribe_all(c);
+        subscriber_set_protocol(&c->subscriber, WRITER_RESP2);
+        writer_simple(c->gather ? &c->gather->reply : &c->shard->reply, "RESET");
+        return COMMAND_DONE;
+}
+
+/* ------------------------------------------------------------------ HELLO */
+
+/* Whether a value may be shown in a line of names: printable ASCII without blanks. */
+static bool name_is_plain(struct bytes name)
+{
+        for (size_t i = 0; i < name.n; i++)
+                if (name.p[i] < '!' || name.p[i] > '~')
+                        return false;
+        return true;
+}
+
+/* Answers the error if it may not. */
+static bool name_permitted(struct client *c, struct bytes name)
+{
+        if (!name_is_plain(name))
+                command_error(c, "Client names cannot contain spaces, newlines or special characters.");
+        return name_is_plain(name);
+}
+
+static void hello_reply(struct client *c)
+{
+        struct buffer *b = &c->shard->reply;
+        enum writer_proto proto = c->subscriber.protocol;
+
+        writer_map(b, proto, 7);
+        writer_bulk_str(b, "server");
+        writer_bulk_str(b, "brokerd");
+        writer_bulk_str(b, "version");
+        writer_bulk_str(b, c->shard->options.version);
+        writer_bulk_str(b, "proto");
+        writer_integer(b, proto == WRITER_RESP3 ? 3 : 2);
+        writer_bulk_str(b, "id");
+        writer_integer(b, (int64_t)c->id);
+        writer_bulk_str(b, "mode");
+        writer_bulk_str(b, "standalone");
+        writer_bulk_str(b, "role");
+        writer_bulk_str(b, "master");
+        writer_bulk_str(b, "modules");
+        writer_array(b, 0);
+}
+
+/* The options behind the version. There are no passwords: the default user is let in with any. */
+static bool hello_options(struct client *c, const struct request *request)
+{
+        const struct bytes *name = NULL;
+
+        for (uint32_t i = 2; i < request->argc; i++) {
+                uint32_t left = request->argc - 1 - i;
+
+                if (bytes_is(request->argv[i], "auth") && left >= 2) {
+                        if (!bytes_equal(request->argv[i + 1], BYTES_LITERAL("default"))) {
+                                writer_error(&c->shard->reply,
+                                             "WRONGPASS invalid username-password pair or user is disabled.");
+                                return false;
+                        }
+                        i += 2;
+                } else if (bytes_is(request->argv[i], "setname") && left >= 1) {
+                        name = &request->argv[++i];
+                        if (!name_permitted(c, *name))
+                                return false;
+                } else {
+                        command_error(c, "Syntax error in HELLO option '%.*s'",
+                                      (int)(request->argv[i].n < 128 ? request->argv[i].n : 128),
+                                      (const char *)request->argv[i].p);
+                        return false;
+                }
+        }
+        if (name)
+                client_set_text(&c->name, *name);
+        return true;
+}
+
+enum command_result command_hello(struct client *c, const struct request *request)
+{
+        long long version = 0;
+
+        if (request->argc >= 2) {
+                if (!parse_integer(request->argv[1], &version)) {
+                        command_error(c, "Protocol version is not an integer or out of range");
+                        return COMMAND_DONE;
+                }
+                if (version < 2 || version > 3) {
+                        writer_error(&c->shard->reply, "NOPROTO unsupported protocol version");
+                        return COMMAND_DONE;
+                }
+                if (!hello_options(c, request))
+                        return COMMAND_DONE;
+                subscriber_set_protocol(&c->subscriber, version == 3 ? WRITER_RESP3 : WRITER_RESP2);
+        }
+        hello_reply(c);
+        return COMMAND_DONE;
+}
+
+/* ------------------------------------------------------------------ CLIENT */
+
+static enum command_result client_id(struct client *c, const struct request *request)
+{
+        (void)request;
+        writer_integer(&c->shard->reply, (int64_t)c->id);
+        return COMMAND_DONE;
+}
+
+static enum command_result client_getname(struct client *c, const struct request *request)
+{
+        (void)request;
+        if (c->name)
+                writer_bulk_str(&c->shard->reply, c->name);
+        else
+                writer_null(&c->shard->reply, c->subscriber.protocol);
+        return COMMAND_DONE;
+}
+
+static enum command_result client_setname(struct client *c, const struct request *request)
+{
+        if (!name_permitted(c, request->argv[2]))
+                return COMMAND_DONE;
+        client_set_text(&c->name, request->argv[2]);
+        writer_simple(&c->shard->reply, "OK");
+        return COMMAND_DONE;
+}
+
+static enum command_result client_setinfo(struct client *c, const struct request *request)
+{
+        const char *what;
+        char **field;
+
+        if (bytes_is(request->argv[2], "lib-name")) {
+                field = &c->lib_name;
+                what = "lib-name";
+        } else if (bytes_is(request->argv[2], "lib-ver")) {
+                field = &c->lib_version;
+                what = "lib-ver";
+        } else {
+                command_error(c, "Unrecognized option '%.*s'",
+                              (int)(request->argv[2].n < 128 ? request->argv[2].n : 128),
+                              (const char *)request->argv[2].p);
+                return COMMAND_DONE;
+        }
+        if (!name_is_plain(request->argv[3])) {
+                command_error(c, "%s cannot contain spaces, newlines or special characters.", what);
+                return COMMAND_DONE;
+        }
+        client_set_text(field, request->argv[3]);
+        writer_simple(&c->shard->reply, "OK");
+        return COMMAND_DONE;
+}
+
+const struct command command_client_rows[] = {
+        { "getname", 2, 0, client_getname, NULL, "connection", NULL, "The name of this connection." },
+        { "id", 2, 0, client_id, NULL, "connection", NULL, "The id of this connection." },
+        { "setinfo", 4, 0, client_setinfo, NULL, "connection", "<LIB-NAME libname | LIB-VER libver>",
+          "Notes the library behind this connection." },
+        { "setname", 3, 0, client_setname, NULL, "connection", "<name>", "Names this connection." },
+        { 0 },
+};
+
+/* ------------------------------------------------------------------ the broker */
+
+static enum command_result broker_status(struct client *c, const struct request *request)
+{
+        (void)request;
+        status_begin(c->shard, gather_collect(c, GATHER_STATUS));
+        return COMMAND_DONE;
+}
+
+const struct command command_broker_rows[] = {
+        { "status", 2, 0, broker_status, NULL, "server", NULL, "Counters of the broker and of every shard." },
+        { 0 },
+};
+
+/* Redis answers nothing to a SHUTDOWN that succeeds: the connection ends. */
+enum command_result command_shutdown(struct client *c, const struct request *request)
+{
+        struct shard *s = c->shard;
+
+        (void)request;
+        port_send(s->port, s->options.n_shards, MESSAGE_SHUTDOWN, 0, PORT_UNCOUNTED);
+        return COMMAND_DONE;
+}

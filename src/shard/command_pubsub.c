@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PUBLISH, the subscriptions, and PUBSUB.
+ *
+ * A subscription is told to the other shards before it is acknowledged, its end before that is acknowledged;
+ * the acknowledgements are encoded at once and wait in the gather. With no other shard there is nothing to wait
+ * for.
+ */
+
+#include "pubsub/glob.h"
+#include "pubsub/interest.h"
+#include "resp/writer.h"
+#include "shard/client.h"
+#include "shard/command.h"
+#include "shard/gather.h"
+#include "shard/state.h"
+#include "util/bits.h"
+
+/* ------------------------------------------------------------------ PUBLISH */
+
+static void publish_remote(struct shard *s, uint64_t targets, struct bytes channel, struct bytes payload)
+{
+        uint32_t size = (uint32_t)(sizeof(struct message_publish) + channel.n + payload.n);
+
+        bits_for_each (dst, targets) {
+                uint8_t *p = port_send(s->port, (unsigned)dst, MESSAGE_PUBLISH, size, PORT_COUNTED);
+
+                *(struct message_publish *)(void *)p = (struct message_publish){ (uint32_t)channel.n };
+                p += sizeof(struct message_publish);
+                memcpy(p, channel.p, channel.n);
+                memcpy(p + channel.n, payload.p, payload.n);
+        }
+}
+
+/* Makes the client wait until the mesh towards a target has room. */
+static enum command_result publish_wait(struct client *c, uint64_t gated)
+{
+        c->wait = CLIENT_GATED;
+        list_add_tail(&c->shard->gated[bits_first(gated)], &c->waiting);
+        return COMMAND_WAIT;
+}
+
+enum command_result command_publish(struct client *c, const struct request *request)
+{
+        struct shard *s = c->shard;
+        struct bytes channel = request->argv[1], payload = request->argv[2];
+        struct topic *topic = topics_route(s->topics, channel);
+        uint64_t remote = topic ? topic_remote_mask(topic) : 0;
+
+        if (remote & port_gated(s->port))
+                return publish_wait(c, remote & port_gated(s->port));
+        s->status.messages_in++;
+        writer_integer(&s->reply, topic ? (int64_t)topic_receivers(topic) : 0);
+        if (!topic)
+                return COMMAND_DONE;
+        if (client_subscriptions(c)) {
+                client_reply_flush(c); /* its own copy never precedes its reply */
+                deliver_local(s, topic, payload);
+                deliver_settle(s);
+        } else {
+                deliver_local(s, topic, payload);
+        }
+        if (remote)
+                publish_remote(s, remote, channel, payload);
+        return COMMAND_DONE;
+}
+
+/* ------------------------------------------------------------------ subscribe */
+
+static const char *const subscribe_word[_TOPIC_KIND_N] = { "subscribe", "psubscribe" };
+static const char *const unsubscribe_word[_TOPIC_KIND_N] = { "unsubscribe", "punsubscribe" };
+
+/* name NULL: there was nothing to end. count: subscriptions of the client from now on. */
+static void acknowledge(struct buffer *b, const struct client *c, const char *word, const struct bytes *name,
+                        unsigned count)
+{
+        writer_push(b, c->subscriber.protocol, 3);
+        writer_bulk_str(b, word);
+        if (name)
+                writer_bulk(b, *name);
+        else
+                writer_null(b, c->subscriber.protocol);
+        writer_integer(b, count);
+}
+
+/* The gather to collect in; NULL without other shards. A gather of the other direction is sent first, and then
+ * *waitp says that the client waits. */
+static struct gather *subscribe_gather(struct client *c, enum gather_kind kind, bool *waitp)
+{
+        *waitp = false;
+        if (c->gather && c->gather->kind != kind) {
+                gather_ask(c);
+                *waitp = c->wait != CLIENT_RUNS;
+        }
+        return c->shard->peers && !*waitp ? gather_collect(c, kind) : NULL;
+}
+
+static void subscribe_one(struct client *c, struct gather *g, enum topic_kind kind, struct bytes name)
+{
+        struct shard *s = c->shard;
+        struct subscription *sub = topics_subscription(s->topics, &c->subscriber, kind, name);
+
+        if (!sub) {
+                sub = topics_subscribe(s->topics, &c->subscriber, kind, name);
+                s->status.subscriptions++;
+                if (g) {
+                        interest_put(&g->batch, kind, name, 1, false);
+                        gather_add_pending(g, sub);
+                } else {
+                        topics_activate(s->topics, sub);
+                }
+        }
+        acknowledge(g ? &g->reply : &s->reply, c, subscribe_word[kind], &name, client_subscriptions(c));
+}
+
+static enum command_result subscribe(struct client *c, const struct request *request, enum topic_kind kind)
+{
+        bool wait;
+        struct gather *g = subscribe_gather(c, GATHER_SUBSCRIBE, &wait);
+
+        if (wait)
+                return COMMAND_WAIT;
+        for (uint32_t i = 1; i < request->argc; i++)
+                subscribe_one(c, g, kind, request->argv[i]);
+        return COMMAND_DONE;
+}
+
+enum command_result command_subscribe(struct client *c, const struct request *request)
+{
+        return subscribe(c, request, TOPIC_CHANNEL);
+}
+
+enum command_result command_psubscribe(struct client *c, const struct request *request)
+{
+        return subscribe(c, request, TOPIC_PATTERN);
+}
+
+/* ------------------------------------------------------------------ unsubscribe */
+
+/* Ends a subscription, which may be NULL, and acknowledges it under the name. */
+static void unsubscribe_one(struct client *c, struct gather *g, enum topic_kind kind, struct subscription *sub,
+                            struct bytes name)
+{
+        struct shard *s = c->shard;
+        struct buffer *b = g ? &g->reply : &s->reply;
+
+        if (!sub) {
+                acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions(c));
+                return;
+        }
+        if (g)
+                interest_put(&g->batch, kind, name, -1, topics_is_last(sub));
+        /* first the answer: the name may be the topic's own, which goes with its last subscription */
+        acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions(c) - 1);
+        topics_unsubscribe(s->topics, sub);
+        s->status.subscriptions--;
+}
+
+/* All of a kind. */
+static void unsubscribe_kind(struct client *c, struct gather *g, enum topic_kind kind)
+{
+        if (!c->subscriber.n[kind]) {
+                acknowledge(g ? &g->reply : &c->shard->reply, c, unsubscribe_word[kind], NULL,
+                            client_subscriptions(c));
+                return;
+        }
+        list_for_each_safe (i, next, &c->subscriber.subscriptions) {
+                struct subscription *sub = container_of(i, struct subscription, link);
+
+                if (sub->topic->kind == kind)
+                        unsubscribe_one(c, g, kind, sub, topic_name(sub->topic));
+        }
+}
+
+static enum command_result unsubscribe(struct client *c, const struct request *request, enum topic_kind kind)
+{
+        struct shard *s = c->shard;
+        bool wait;
+        struct gather *g = subscribe_gather(c, GATHER_UNSUBSCRIBE, &wait);
+
+        if (wait)
+                return COMMAND_WAIT;
+        if (request->argc == 1)
+                unsubscribe_kind(c, g, kind);
+        for (uint32_t i = 1; i < request->argc; i++)
+                unsubscribe_one(c, g, kind,
+                                topics_subscription(s->topics, &c->subscriber, kind, request->argv[i]),
+                                request->argv[i]);
+        return COMMAND_DONE;
+}
+
+enum command_result command_unsubscribe(struct client *c, const struct request *request)
+{
+        return unsubscribe(c, request, TOPIC_CHANNEL);
+}
+
+enum command_result command_punsubscribe(struct client *c, const struct request *request)
+{
+        return unsubscribe(c, request, TOPIC_PATTERN);
+}
+
+void command_unsubscribe_all(struct client *c)
+{
+        struct shard *s = c->shard;
+        struct gather *g = s->peers ? gather_collect(c, GATHER_UNSUBSCRIBE) : NULL;
+
+        while (!list_empty(&c->subscriber.subscriptions)) {
+                struct subscription *sub = list_first(&c->subscriber.subscriptions, struct subscription, link);
+
+                if (g)
+                        interest_put(&g->batch, sub->topic->kind, topic_name(sub->topic), -1,
+                                     topics_is_last(sub));
+                topics_unsubscribe(s->topics, sub);
+                s->status.subscriptions--;
+        }
+}
+
+/* ------------------------------------------------------------------ PUBSUB */
+
+static enum command_result pubsub_channels(struct client *c, const struct request *request)
+{
+        struct shard *s = c->shard;
+        struct buffer names = { 0 };
+        struct topic *topic;
+        size_t pos = 0, n = 0;
+
+        if (request->argc > 3) {
+                command_error(c, "unknown subcommand or wrong number of arguments for '%.*s'. Try PUBSUB HELP.",
+                              (int)request->argv[1].n, (const char *)request->argv[1].p);
+                return COMMAND_DONE;
+        }
+        while ((topic = topics_next(s->topics, TOPIC_CHANNEL, &pos))) {
+                if (request->argc == 3 && !glob_match(request->argv[2], topic_name(topic)))
+                        continue;
+                writer_bulk(&names, topic_name(topic));
+                n++;
+        }
+        writer_array(&s->reply, n);
+        buffer_put(&s->reply, buffer_view(&names).p, buffer_size(&names));
+        buffer_deinit(&names);
+        return COMMAND_DONE;
+}
+
+static enum command_result pubsub_numsub(struct client *c, const struct request *request)
+{
+        struct shard *s = c->shard;
+
+        writer_array(&s->reply, 2 * (request->argc - 2));
+        for (uint32_t i = 2; i < request->argc; i++) {
+                const struct topic *topic = topics_find(s->topics, TOPIC_CHANNEL, request->argv[i]);
+
+                writer_bulk(&s->reply, request->argv[i]);
+                writer_integer(&s->reply, topic ? (int64_t)topic_subscriptions(topic) : 0);
+        }
+        return COMMAND_DONE;
+}
+
+static enum command_result pubsub_numpat(struct client *c, const struct request *request)
+{
+        (void)request;
+        writer_integer(&c->shard->reply, (int64_t)topics_count(c->shard->topics, TOPIC_PATTERN));
+        return COMMAND_DONE;
+}
+
+const struct command command_pubsub_rows[] = {
+        { "channels", -2, 0, pubsub_channels, NULL, "pubsub", "[<pattern>]",
+          "The channels with subscribers, those that match the pattern if one is given." },
+        { "numpat", 2, 0, pubsub_numpat, NULL, "pubsub", NULL,
+          "The number of different patterns subscribed to." },
+        { "numsub", -2, 0, pubsub_numsub, NULL, "pubsub", "[<channel> ...]",
+          "The number of subscribers of each channel." },
+        { 0 },
+};

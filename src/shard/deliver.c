@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Local delivery. The frames of an open run are contiguous in each stage: nothing else is encoded between them,
+ * and a run is settled before its stage is replaced.
+ */
+
+#include "shard/deliver.h"
+
+#include "resp/writer.h"
+#include "shard/client.h"
+#include "shard/state.h"
+
+void deliver_deinit(struct deliver *d)
+{
+        for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++)
+                d->stage[p] = stage_unref(d->stage[p]);
+}
+
+/* Queues a range of the stages for every member of a topic. */
+static void deliver_members(struct shard *s, const struct topic *topic, const uint32_t *start)
+{
+        const struct deliver *d = &s->deliver;
+
+        for (uint32_t i = 0; i < topic->n_members; i++) {
+                struct client *c = client_of_subscriber(topic->members[i].subscriber);
+                unsigned p = c->subscriber.protocol;
+
+                outq_slice(&c->stream.out, &s->chunks, d->stage[p], start[p], d->stage[p]->used - start[p]);
+                shard_touch(s, c);
+        }
+}
+
+void deliver_settle(struct shard *s)
+{
+        struct deliver *d = &s->deliver;
+        struct topic *topic = d->run;
+
+        if (!topic)
+                return;
+        d->run = NULL;
+        deliver_members(s, topic, d->run_start);
+        s->status.messages_out += (uint64_t)topic->n_members * d->run_messages;
+}
+
+/* Whether every stage that the topic's members need has room for one more frame. */
+static bool deliver_has_room(const struct deliver *d, const struct topic *topic, size_t size)
+{
+        for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++)
+                if (topic->n_protocol[p] && (!d->stage[p] || d->stage[p]->cap - d->stage[p]->used < size))
+                        return false;
+        return true;
+}
+
+/* Replaces the stages that lack room. No run may be open. */
+static void deliver_make_room(struct shard *s, const struct topic *topic, size_t size)
+{
+        struct deliver *d = &s->deliver;
+
+        for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++) {
+                struct stage *stage = d->stage[p];
+
+                if (!topic->n_protocol[p] || (stage && stage->cap - stage->used >= size))
+                        continue;
+                stage_unref(stage);
+                d->stage[p] = stage_new(&s->stages, (uint32_t)size);
+                d->stage[p]->shared = true;
+        }
+}
+
+static void deliver_encode(struct deliver *d, const struct topic *topic, struct bytes channel,
+                           struct bytes payload)
+{
+        struct bytes pattern = topic_name(topic);
+
+        for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++) {
+                struct stage *stage = d->stage[p];
+                uint8_t *at, *end;
+
+                if (!topic->n_protocol[p])
+                        continue;
+                at = stage->data + stage->used;
+                if (topic->kind == TOPIC_CHANNEL)
+                        end = writer_message(at, p, channel, payload);
+                else
+                        end = writer_pmessage(at, p, pattern, channel, payload);
+                stage->used += (uint32_t)(end - at);
+        }
+}
+
+/* One message to the members of a topic, as a run of its own. */
+static void deliver_once(struct shard *s, struct topic *topic, struct bytes channel, struct bytes payload,
+                         size_t size)
+{
+        struct deliver *d = &s->deliver;
+        uint32_t start[SUBSCRIBER_PROTOCOLS];
+
+        deliver_make_room(s, topic, size);
+        for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++)
+                start[p] = d->stage[p] ? d->stage[p]->used : 0;
+        deliver_encode(d, topic, channel, payload);
+        deliver_members(s, topic, start);
+        s->status.messages_out += topic->n_members;
+}
+
+static void deliver_run(struct shard *s, struct topic *topic, struct bytes payload, size_t size)
+{
+        struct deliver *d = &s->deliver;
+
+        if (d->run != topic || !deliver_has_room(d, topic, size)) {
+                deliver_settle(s);
+                deliver_make_room(s, topic, size);
+                d->run = topic;
+                d->run_messages = 0;
+                for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++)
+                        d->run_start[p] = d->stage[p] ? d->stage[p]->used : 0;
+        }
+        deliver_encode(d, topic, topic_name(topic), payload);
+        d->run_messages++;
+}
+
+static bool deliver_has_patterns(const struct topic *topic)
+{
+        for (uint32_t i = 0; i < topic->n_matches; i++)
+                if (topic->matches[i]->n_members)
+                        return true;
+        return false;
+}
+
+void deliver_local(struct shard *s, struct topic *topic, struct bytes payload)
+{
+        struct bytes channel = topic_name(topic);
+        size_t size = writer_message_size(channel.n, payload.n);
+
+        if (!deliver_has_patterns(topic)) {
+                if (topic->n_members)
+                        deliver_run(s, topic, payload, size);
+                return;
+        }
+        deliver_settle(s);
+        if (topic->n_members)
+                deliver_once(s, topic, channel, payload, size);
+        for (uint32_t i = 0; i < topic->n_matches; i++) {
+                struct topic *pattern = topic->matches[i];
+
+                if (!pattern->n_members)
+                        continue;
+                size = writer_pmessage_size(pattern->name_size, channel.n, payload.n);
+                deliver_once(s, pattern, channel, payload, size);
+        }
+}
+
+void deliver_recycle(struct deliver *d)
+{
+        for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++) {
+                struct stage *stage = d->stage[p];
+
+                if (!stage)
+                        continue;
+                if (stage->cap != stage->pool->size)
+                        d->stage[p] = stage_unref(stage);
+                else if (stage->refs == 1)
+                        stage->used = 0;
+        }
+}

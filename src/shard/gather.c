@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Gathers. One is owned by its client; the other ports know it by the client's id and a serial number only, so
+ * an answer to a client that is gone, or to an earlier question, is recognised and dropped.
+ */
+
+#include "shard/gather.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "pubsub/interest.h"
+#include "shard/client.h"
+#include "shard/state.h"
+#include "shard/status.h"
+#include "util/bits.h"
+#include "util/mem.h"
+
+struct gather *gather_collect(struct client *c, enum gather_kind kind)
+{
+        struct gather *g = c->gather;
+
+        assert(c->wait == CLIENT_RUNS);
+        if (g) {
+                assert(!g->asked && g->kind == kind);
+                return g;
+        }
+        g = mem_zalloc(sizeof(*g));
+        g->kind = kind;
+        g->serial = ++c->shard->next_serial;
+        c->gather = g;
+        return g;
+}
+
+void gather_add_pending(struct gather *g, struct subscription *subscription)
+{
+        if (g->n_pending == g->cap_pending) {
+                g->cap_pending = g->cap_pending ? 2 * g->cap_pending : 4;
+                g->pending = mem_realloc(g->pending, g->cap_pending * sizeof(struct subscription *));
+        }
+        g->pending[g->n_pending++] = subscription;
+}
+
+static void gather_free(struct gather *g)
+{
+        buffer_deinit(&g->batch);
+        buffer_deinit(&g->reply);
+        free(g->pending);
+        free(g->shards);
+        free(g);
+}
+
+void gather_cancel(struct client *c)
+{
+        if (c->gather)
+                gather_free(c->gather);
+        c->gather = NULL;
+        if (c->wait == CLIENT_GATHERS)
+                c->wait = CLIENT_RUNS;
+}
+
+/* All have answered: its consequences, then the reply. No message overtakes the acknowledgement, since the
+ * subscriptions become live in the same step. */
+static void gather_finish(struct client *c)
+{
+        struct shard *s = c->shard;
+        struct gather *g = c->gather;
+
+        deliver_settle(s);
+        c->gather = NULL;
+        c->wait = CLIENT_RUNS;
+        client_reply_flush(c);
+        for (unsigned i = 0; i < g->n_pending; i++)
+                topics_activate(s->topics, g->pending[i]);
+        if (g->kind == GATHER_STATUS)
+                status_write(c, g);
+        buffer_put(&s->reply, buffer_view(&g->reply).p, buffer_size(&g->reply));
+        client_reply_flush(c);
+        gather_free(g);
+}
+
+static void gather_send_interest(struct shard *s, uint64_t targets, const struct message_ask *ask,
+                                 const struct buffer *batch)
+{
+        struct bytes b = buffer_view(batch);
+
+        bits_for_each (dst, targets) {
+                uint8_t *p = port_send(s->port, (unsigned)dst, MESSAGE_INTEREST, (uint32_t)(sizeof(*ask) + b.n),
+                                       PORT_UNCOUNTED);
+
+                memcpy(p, ask, sizeof(*ask));
+                memcpy(p + sizeof(*ask), b.p, b.n);
+        }
+}
+
+void gather_tell(struct shard *s, const struct buffer *batch)
+{
+        struct message_ask nobody = { 0 };
+
+        if (buffer_size(batch))
+                gather_send_interest(s, s->peers, &nobody, batch);
+}
+
+static void gather_send_query(struct shard *s, uint64_t targets, const struct message_ask *ask, uint32_t kind)
+{
+        struct message_query query = { .ask = *ask, .kind = kind };
+
+        bits_for_each (dst, targets)
+                memcpy(port_send(s->port, (unsigned)dst, MESSAGE_QUERY, sizeof(query), PORT_UNCOUNTED), &query,
+                       sizeof(query));
+}
+
+void gather_ask(struct client *c)
+{
+        struct shard *s = c->shard;
+        struct gather *g = c->gather;
+        struct message_ask ask;
+
+        assert(g && !g->asked);
+        ask = (struct message_ask){ .client = c->id, .serial = g->serial };
+        g->asked = true;
+        if (g->kind == GATHER_STATUS) {
+                g->awaiting = s->peers | shard_control_bit(s);
+                gather_send_query(s, g->awaiting, &ask, QUERY_STATUS);
+        } else if (buffer_size(&g->batch)) {
+                g->awaiting = s->peers;
+                gather_send_interest(s, g->awaiting, &ask, &g->batch);
+                buffer_deinit(&g->batch);
+        }
+        if (g->awaiting)
+                c->wait = CLIENT_GATHERS;
+        else
+                gather_finish(c);
+}
+
+static bool client_has_id(const void *item, const void *key)
+{
+        return ((const struct client *)item)->id == *(const uint64_t *)key;
+}
+
+void gather_on_answer(struct shard *s, unsigned source, const struct message_ask *ask, struct bytes body)
+{
+        struct client *c = table_find(&s->clients_by_id, hash_word(ask->client), client_has_id, &ask->client);
+        struct gather *g = c ? c->gather : NULL;
+
+        if (!g || !g->asked || g->serial != ask->serial || !(g->awaiting & bit(source)))
+                return;
+        g->awaiting &= ~bit(source);
+        if (g->kind == GATHER_STATUS)
+                status_take(s, g, source, body);
+        if (g->awaiting)
+                return;
+        gather_finish(c);
+        client_resume(c);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pubsub/topics.h"
+#include "shard/message.h"
+#include "util/buffer.h"
+#include "util/bytes.h"
+
+/*
+ * A question that a client's command put to other ports, and what is to be done when all have answered. While a
+ * gather is under way the client's further bytes stay unparsed, so replies keep their order without a queue.
+ *
+ * Changes of subscriptions that are pipelined, all of one direction, share a gather: one message per shard.
+ */
+
+struct client;
+struct shard;
+
+enum gather_kind {
+        GATHER_SUBSCRIBE,   /* tells the shards first, then activates the subscriptions and acknowledges */
+        GATHER_UNSUBSCRIBE, /* subscriptions are gone already; tells the shards, then acknowledges */
+        GATHER_STATUS,      /* collects counters */
+};
+
+struct gather {
+        enum gather_kind kind;
+        bool asked; /* the messages are sent */
+        uint64_t serial;
+        uint64_t awaiting;             /* ports that have not answered */
+        struct buffer batch;           /* changes of interest, for the message */
+        struct buffer reply;           /* what to answer in the end */
+        struct subscription **pending; /* to activate in the end */
+        unsigned n_pending, cap_pending;
+        struct shard_status *shards; /* GATHER_STATUS */
+        struct control_status control;
+};
+
+/* The client's gather of this kind that still collects, or a new one. The client must not wait for another. */
+struct gather *gather_collect(struct client *c, enum gather_kind kind);
+void gather_add_pending(struct gather *g, struct subscription *subscription);
+
+/* Sends the question; the client waits from here on, or is served at once when there is nobody to ask. */
+void gather_ask(struct client *c);
+
+/* An answer came for some client of this shard, which may be gone. */
+void gather_on_answer(struct shard *shard, unsigned source, const struct message_ask *ask, struct bytes body);
+
+/* Forgets the gather without its consequences. */
+void gather_cancel(struct client *c);
+
+/* Tells all other shards a batch of changes, unanswered. */
+void gather_tell(struct shard *shard, const struct buffer *batch);

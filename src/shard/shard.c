@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one loop. Everything a turn produces leaves at its end: runs are settled, the mesh is flushed and its
+ * targets are told once, every dirty connection is flushed once. Then it is decided whether to look for more
+ * work, spin a little, or park; a parked shard sleeps until its next timer or without end.
+ *
+ * Stopping: STOP ends the execution of requests; each shard then tells the others its last; when all have, no
+ * delivery can come any more, and clients leave as soon as they have taken their output, at the deadline all.
+ */
+
+#include "shard/shard.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "pubsub/interest.h"
+#include "shard/client.h"
+#include "shard/gather.h"
+#include "shard/state.h"
+#include "shard/status.h"
+#include "util/bits.h"
+#include "util/clock.h"
+#include "util/error.h"
+#include "util/log.h"
+#include "util/mem.h"
+
+#define SHARD_RECEIVE_BYTES (64 * 1024) /* of one read */
+#define SHARD_CHUNK_BYTES   2048        /* of a client's own output; of a usual one */
+#define SHARD_CHUNKS_IDLE   64
+#define SHARD_STAGES_IDLE   4
+#define SHARD_RECENT        1024 /* channels without subscribers whose matches are remembered */
+
+void shard_touch(struct shard *s, struct client *c)
+{
+        if (list_empty(&c->dirty))
+                list_add_tail(&s->dirty, &c->dirty);
+}
+
+void shard_notice(struct shard *s, const struct client *c, const char *what)
+{
+        if (s->notice_at && s->now < s->notice_at + NSEC_PER_SEC) {
+                s->notices_dropped++;
+                return;
+        }
+        log_notice("client %llu (pid %d, uid %u): %s; %llu more notices since the last one",
+                   (unsigned long long)c->id, (int)c->pid, (unsigned)c->uid, what,
+                   (unsigned long long)s->notices_dropped);
+        s->notice_at = s->now;
+        s->notices_dropped = 0;
+}
+
+/* ------------------------------------------------------------------ from the reactor */
+
+static void shard_on_data(void *arg, struct stream *stream, struct bytes bytes)
+{
+        (void)arg;
+        client_on_data(client_of_stream(stream), bytes);
+}
+
+static void shard_on_drained(void *arg, struct stream *stream)
+{
+        (void)arg;
+        client_on_drained(client_of_stream(stream));
+}
+
+static void shard_on_hangup(void *arg, struct stream *stream, int error)
+{
+        (void)arg;
+        client_on_hangup(client_of_stream(stream), error);
+}
+
+static void shard_on_closed(void *arg, struct stream *stream)
+{
+        (void)arg;
+        client_free(client_of_stream(stream));
+}
+
+/* ------------------------------------------------------------------ from the mesh */
+
+static void shard_answer(struct shard *s, unsigned dst, const struct message_ask *ask, const void *body,
+                         size_t n)
+{
+        uint8_t *p;
+
+        if (!ask->client)
+                return;
+        p = port_send(s->port, dst, MESSAGE_ANSWER, (uint32_t)(sizeof(*ask) + n), PORT_UNCOUNTED);
+        memcpy(p, ask, sizeof(*ask));
+        if (n)
+                memcpy(p + sizeof(*ask), body, n);
+}
+
+static void shard_on_publish(struct shard *s, struct bytes body)
+{
+        const struct message_publish *publish = (const void *)body.p;
+        struct bytes channel = bytes_of(body.p + sizeof(*publish), publish->channel_size);
+        struct topic *topic = topics_route(s->topics, channel);
+
+        if (topic)
+                deliver_local(s, topic, bytes_of(channel.p + channel.n, body.n - sizeof(*publish) - channel.n));
+}
+
+static void shard_on_interest(struct shard *s, unsigned source, struct bytes body)
+{
+        const struct message_ask *ask = (const void *)body.p;
+
+        interest_apply(s->topics, source, bytes_of(body.p + sizeof(*ask), body.n - sizeof(*ask)));
+        shard_answer(s, source, ask, NULL, 0);
+}
+
+static void shard_on_query(struct shard *s, unsigned source, const struct message_query *query)
+{
+        struct shard_status status = status_of(s);
+
+        shard_answer(s, source, &query->ask, &status, sizeof(status));
+}
+
+static void shard_on_stop(struct shard *s, const struct message_stop *stop)
+{
+        if (s->stop != SHARD_RUNS)
+                return;
+        s->stop = SHARD_STOPPING;
+        s->stop_deadline = stop->deadline;
+        list_for_each (i, &s->clients)
+                s->ops->pause(s->reactor, &container_of(i, struct client, all)->stream, true);
+        bits_for_each (dst, s->peers)
+                port_send(s->port, (unsigned)dst, MESSAGE_LAST, 0, PORT_UNCOUNTED);
+}
+
+static void shard_on_message(void *arg, const struct port_message *m)
+{
+        struct shard *s = arg;
+        struct bytes body = bytes_of(m->data, m->size);
+
+        if (m->type == MESSAGE_PUBLISH) {
+                shard_on_publish(s, body);
+                return;
+        }
+        deliver_settle(s);
+        switch (m->type) {
+        case MESSAGE_ADOPT:
+                client_adopt(s, m->data);
+                break;
+        case MESSAGE_INTEREST:
+                shard_on_interest(s, m->source, body);
+                break;
+        case MESSAGE_QUERY:
+                shard_on_query(s, m->source, m->data);
+                break;
+        case MESSAGE_ANSWER:
+                gather_on_answer(
+                        s, m->source, m->data,
+                        bytes_of(body.p + sizeof(struct message_ask), body.n - sizeof(struct message_ask)));
+                break;
+        case MESSAGE_STOP:
+                shard_on_stop(s, m->data);
+                break;
+        case MESSAGE_LAST:
+                s->last_seen |= bit(m->source);
+                break;
+        default:
+                assert(!"a message that shards do not receive");
+        }
+}
+
+/* ------------------------------------------------------------------ the turn's end */
+
+/* Serves the clients that waited for targets whose gate opened. Return: whether there were any. */
+static bool shard_resume(struct shard *s, uint64_t opened)
+{
+        bool any = false;
+
+        bits_for_each (dst, opened) {
+                struct list now;
+
+                list_swap(&now, &s->gated[dst]);
+                while (!list_empty(&now)) {
+                        struct client *c = list_first(&now, struct client, waiting);
+
+                        list_del(&c->waiting);
+                        c->wait = CLIENT_RUNS;
+                        client_resume(c);
+                        any = true;
+                }
+        }
+        deliver_settle(s);
+        return any;
+}
+
+/* After a flush: what the kernel did not take is the client's own, and bounded. */
+static void shard_flushed(struct shard *s, struct client *c)
+{
+        struct outq *out = &c->stream.out;
+
+        if (c->stream.failed)
+                return; /* the reactor reports it in the next wait */
+        if (!out->bytes) {
+                if (c->end == CLIENT_FINISHING)
+                        client_close(c);
+                return;
+        }
+        outq_detach(out, &s->chunks);
+        if (out->bytes <= s->options.output_max)
+                return;
+        s->status.output_limit_closed++;
+        shard_notice(s, c, "disconnected, its waiting output passed the limit");
+        client_close(c);
+}
+
+/* The only place that flushes. */
+static void shard_flush(struct shard *s)
+{
+        struct list now;
+
+        list_swap(&now, &s->dirty);
+        while (!list_empty(&now)) {
+                struct client *c = list_first(&now, struct client, dirty);
+
+                list_del(&c->dirty);
+                s->ops->flush(s->reactor, &c->stream);
+                shard_flushed(s, c);
+        }
+        deliver_recycle(&s->deliver);
+}
+
+static void shard_tell_closed(struct shard *s)
+{
+        struct message_closed *closed;
+
+        if (!s->closed.n_clients)
+                return;
+        closed = port_send(s->port, s->options.n_shards, MESSAGE_CLOSED, sizeof(*closed), PORT_UNCOUNTED);
+        *closed = s->closed;
+        s->closed = (struct message_closed){ 0 };
+}
+
+static void shard_close_all(struct shard *s)
+{
+        list_for_each_safe (i, next, &s->clients)
+                client_close(container_of(i, struct client, all));
+}
+
+static void shard_finish_all(struct shard *s)
+{
+        list_for_each_safe (i, next, &s->clients)
+                client_finish(container_of(i, struct client, all));
+}
+
+/* Moves a stop forward. Return: whether the shard may end. */
+static bool shard_stop(struct shard *s)
+{
+        if (s->now >= s->stop_deadline)
+                shard_close_all(s);
+        if (s->stop == SHARD_STOPPING && (s->last_seen == s->peers || s->now >= s->stop_deadline)) {
+                s->stop = SHARD_DRAINING;
+                shard_finish_all(s);
+        }
+        if (s->stop == SHARD_DRAINING && list_empty(&s->clients)) {
+                s->stop = SHARD_STOPPED;
+                port_send(s->port, s->options.n_shards, MESSAGE_STOPPED, 0, PORT_UNCOUNTED);
+        }
+        return s->stop == SHARD_STOPPED && (!port_spilled(s->port) || s->now >= s->stop_deadline);
+}
+
+/* Ends clients that do not take their last output. */
+static void shard_tick(struct shard *s)
+{
+        while (!list_empty(&s->lingering)) {
+                struct client *c = list_first(&s->lingering, struct client, linger);
+
+                if (c->linger_deadline > s->now)
+                        break;
+                client_close(c);
+        }
+}
+
+static uint64_t shard_next_timer(const struct shard *s)
+{
+        uint64_t next = s->stop == SHARD_RUNS ? CLOCK_NEVER : s->stop_deadline;
+
+        if (!list_empty(&s->lingering)) {
+                uint64_t first = list_first(&s->lingering, struct client, linger)->linger_deadline;
+
+                next = first < next ? first : next;
+        }
+        return next;
+}
+
+/* Waits as the last turn suggests: not at all, a little by polling, or parked. */
+static int shard_wait(struct shard *s)
+{
+        bool parked = false;
+        uint64_t since = s->now;
+        int n;
+
+        if (!s->busy && !(s->spins && s->now - s->last_work < s->options.spin_ns)) {
+                parked = port_park(s->port);
+                s->status.parks += parked;
+        }
+        n = s->ops->wait(s->reactor, parked ? shard_next_timer(s) : 0);
+        s->now = s->options.now();
+        if (parked) {
+                port_unpark(s->port);
+                s->spins = s->now - since < s->options.spin_ns;
+        }
+        return n;
+}
+
+int shard_turn(struct shard *s)
+{
+        unsigned drained;
+        bool resumed;
+        int n;
+
+        n = shard_wait(s);
+        if (n < 0)
+                return error_trace(n);
+        s->status.turns++;
+        drained = port_drain(s->port, s->options.drain_budget, shard_on_message, s);
+        deliver_settle(s);
+        if (s->stop != SHARD_RUNS && shard_stop(s)) {
+                port_flush(s->port);
+                if (!port_spilled(s->port) || s->now >= s->stop_deadline)
+                        return SHARD_E_STOPPED;
+        }
+        shard_tell_closed(s);
+        resumed = shard_resume(s, port_flush(s->port));
+        shard_flush(s);
+        shard_tick(s);
+        if (n || drained)
+                s->last_work = s->now;
+        s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty);
+        return 0;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static void shard_init_lists(struct shard *s)
+{
+        list_init(&s->dirty);
+        list_init(&s->clients);
+        list_init(&s->lingering);
+        for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)
+                list_init(&s->gated[i]);
+}
+
+int shard_new(struct shard **shardp, const struct shard_options *options)
+{
+        struct shard *s = mem_zalloc(sizeof(*s));
+        struct reactor_options reactor = { .wake_fd = options->wake_fd, .receive_bytes = SHARD_RECEIVE_BYTES };
+        struct reactor_sink sink = { .on_data = shard_on_data,
+                                     .on_drained = shard_on_drained,
+                                     .on_hangup = shard_on_hangup,
+                                     .on_closed = shard_on_closed,
+                                     .arg = s };
+        int r;
+
+        r = options->reactor_ops->init(&s->reactor, &reactor, &sink);
+        if (r) {
+                free(s);
+                return r > 0 ? SHARD_E_UNSUPPORTED : error_trace(r);
+        }
+        s->options = *options;
+        s->ops = options->reactor_ops;
+        s->port = options->port;
+        s->peers = (bit(options->n_shards) - 1) & ~bit(options->id);
+        s->limits = (struct reader_limits){ options->request_max, options->request_max };
+        s->topics = topics_new(&options->hash_key, SHARD_RECENT);
+        stage_pool_init(&s->stages, DELIVER_STAGE_BYTES, SHARD_STAGES_IDLE);
+        stage_pool_init(&s->chunks, SHARD_CHUNK_BYTES, SHARD_CHUNKS_IDLE);
+        shard_init_lists(s);
+        s->now = options->now();
+        *shardp = s;
+        return 0;
+}
+
+struct shard *shard_free(struct shard *s)
+{
+        if (!s)
+                return NULL;
+        if (s->stop == SHARD_RUNS)
+                s->stop = SHARD_DRAINING; /* nobody is told any more */
+        deliver_settle(s);
+        shard_close_all(s);
+        while (!list_empty(&s->clients))
+                if (s->ops->wait(s->reactor, 0) < 0)
+                        break;
+        s->reactor = s->ops->deinit(s->reactor);
+        deliver_deinit(&s->deliver);
+        stage_pool_deinit(&s->stages);
+        stage_pool_deinit(&s->chunks);
+        s->topics = topics_free(s->topics);
+        table_deinit(&s->clients_by_id);
+        reader_scratch_deinit(&s->scratch);
+        buffer_deinit(&s->reply);
+        free(s);
+        return NULL;
+}

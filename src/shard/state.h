@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "mesh/port.h"
+#include "pubsub/topics.h"
+#include "reactor/reactor.h"
+#include "resp/reader.h"
+#include "resp/writer.h"
+#include "shard/deliver.h"
+#include "shard/message.h"
+#include "shard/shard.h"
+#include "util/buffer.h"
+#include "util/hash.h"
+#include "util/list.h"
+
+/* The inside of a shard, for the files of this room only. */
+
+struct client;
+
+enum shard_stop {
+        SHARD_RUNS,
+        SHARD_STOPPING, /* executes nothing more; delivers what other shards still send */
+        SHARD_DRAINING, /* every other shard said its last; clients leave as their output is taken */
+        SHARD_STOPPED,  /* no client is left, control was told */
+};
+
+struct shard {
+        struct shard_options options;
+        struct port *port;
+        const struct reactor_ops *ops;
+        struct reactor *reactor;
+        struct topics *topics;
+        uint64_t peers; /* ports of the other shards */
+
+        struct list dirty; /* clients with unflushed output, by client.dirty */
+        struct deliver deliver;
+        struct stage_pool stages; /* of deliver */
+        struct stage_pool chunks; /* of the clients' own output */
+        struct buffer reply;      /* of the client that is being served */
+        struct reader_scratch scratch;
+        struct reader_limits limits;
+
+        struct list clients; /* all, by client.all */
+        struct table clients_by_id;
+        struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
+        struct list lingering; /* by client.linger, earliest deadline first */
+        uint64_t next_serial;  /* of gathers */
+
+        enum shard_stop stop;
+        uint64_t stop_deadline;
+        uint64_t last_seen; /* peers that said their last */
+
+        uint64_t now;                 /* of this turn */
+        uint64_t last_work;           /* time of the last turn that had work */
+        bool busy;                    /* there is work left: do not park */
+        bool spins;                   /* the last wait was short enough to spin for the next one */
+        struct message_closed closed; /* to tell control in this turn */
+        uint64_t notice_at;           /* when the last notice about a client's fault was logged */
+        uint64_t notices_dropped;
+        struct shard_status status;
+};
+
+static inline uint64_t shard_control_bit(const struct shard *s)
+{
+        return UINT64_C(1) << s->options.n_shards;
+}
+
+/* The only place that marks a client dirty. */
+void shard_touch(struct shard *s, struct client *c);
+
+/* Logs a client's fault, at most once a second. */
+void shard_notice(struct shard *s, const struct client *c, const char *what);

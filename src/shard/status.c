@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "shard/status.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "resp/writer.h"
+#include "shard/client.h"
+#include "shard/state.h"
+#include "util/mem.h"
+
+/* The counters that BROKER STATUS shows per shard, in this order. */
+#define STATUS_COUNTERS(_)                                                                                     \
+        _(clients)                                                                                             \
+        _(subscriptions)                                                                                       \
+        _(channels)                                                                                            \
+        _(patterns)                                                                                            \
+        _(commands)                                                                                            \
+        _(messages_in)                                                                                         \
+        _(messages_out)                                                                                        \
+        _(bytes_in)                                                                                            \
+        _(turns)                                                                                               \
+        _(parks)                                                                                               \
+        _(mesh_sent)                                                                                           \
+        _(mesh_received)                                                                                       \
+        _(mesh_spilled)                                                                                        \
+        _(wakes_sent)                                                                                          \
+        _(ring_high)                                                                                           \
+        _(backlog_high)                                                                                        \
+        _(backlog_bytes)                                                                                       \
+        _(output_bytes)                                                                                        \
+        _(output_limit_closed)                                                                                 \
+        _(protocol_errors)
+
+struct shard_status status_of(const struct shard *s)
+{
+        const struct port_stats *mesh = port_stats(s->port);
+        struct shard_status status = s->status;
+
+        status.channels = topics_count(s->topics, TOPIC_CHANNEL);
+        status.patterns = topics_count(s->topics, TOPIC_PATTERN);
+        status.mesh_sent = mesh->sent;
+        status.mesh_received = mesh->received;
+        status.mesh_spilled = mesh->spilled;
+        status.wakes_sent = mesh->wakes_sent;
+        status.ring_high = mesh->ring_high;
+        status.backlog_high = mesh->backlog_high;
+        status.backlog_bytes = mesh->backlog_bytes;
+        list_for_each (i, &s->clients)
+                status.output_bytes += container_of(i, struct client, all)->stream.out.bytes;
+        status.cpu = s->options.cpu;
+        snprintf(status.reactor, sizeof(status.reactor), "%s", s->ops->name);
+        return status;
+}
+
+void status_begin(struct shard *s, struct gather *g)
+{
+        g->shards = mem_zalloc(s->options.n_shards * sizeof(*g->shards));
+        g->shards[s->options.id] = status_of(s);
+}
+
+void status_take(struct shard *s, struct gather *g, unsigned source, struct bytes body)
+{
+        if (source == s->options.n_shards) {
+                assert(body.n == sizeof(g->control));
+                memcpy(&g->control, body.p, sizeof(g->control));
+        } else {
+                assert(body.n == sizeof(*g->shards));
+                memcpy(&g->shards[source], body.p, sizeof(*g->shards));
+        }
+}
+
+static void status_integer(struct buffer *b, const char *name, uint64_t value)
+{
+        writer_bulk_str(b, name);
+        writer_integer(b, (int64_t)value);
+}
+
+static void status_write_broker(struct buffer *b, enum writer_proto proto, const struct shard *s,
+                                const struct gather *g)
+{
+        uint64_t clients = 0;
+
+        for (unsigned i = 0; i < s->options.n_shards; i++)
+                clients += g->shards[i].clients;
+        writer_map(b, proto, 11);
+        writer_bulk_str(b, "version");
+        writer_bulk_str(b, s->options.version);
+        status_integer(b, "pid", (uint64_t)g->control.pid);
+        status_integer(b, "uptime_seconds", (uint64_t)time(NULL) - g->control.start_time);
+        writer_bulk_str(b, "reactor");
+        writer_bulk_str(b, s->ops->name);
+        status_integer(b, "shards", s->options.n_shards);
+        status_integer(b, "clients", clients);
+        status_integer(b, "max_clients", g->control.max_clients);
+        status_integer(b, "accepted", g->control.accepted);
+        status_integer(b, "rejected_full", g->control.rejected_full);
+        status_integer(b, "accept_errors", g->control.accept_errors);
+        status_integer(b, "accept_paused", g->control.accept_paused);
+}
+
+static void status_write_shard(struct buffer *b, enum writer_proto proto, unsigned id,
+                               const struct shard_status *t)
+{
+#define STATUS_ONE(_name) +1
+        writer_map(b, proto, 3 STATUS_COUNTERS(STATUS_ONE));
+#undef STATUS_ONE
+        status_integer(b, "id", id);
+        writer_bulk_str(b, "reactor");
+        writer_bulk_str(b, t->reactor);
+        status_integer(b, "cpu", (uint64_t)(int64_t)t->cpu);
+#define STATUS_WRITE(_name) status_integer(b, #_name, t->_name);
+        STATUS_COUNTERS(STATUS_WRITE)
+#undef STATUS_WRITE
+}
+
+void status_write(struct client *c, const struct gather *g)
+{
+        struct shard *s = c->shard;
+        struct buffer *b = &s->reply;
+        enum writer_proto proto = c->subscriber.protocol;
+
+        writer_map(b, proto, 2);
+        writer_bulk_str(b, "broker");
+        status_write_broker(b, proto, s, g);
+        writer_bulk_str(b, "shards");
+        writer_array(b, s->options.n_shards);
+        for (unsigned i = 0; i < s->options.n_shards; i++)
+                status_write_shard(b, proto, i, &g->shards[i]);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "pubsub/topics.h"
+
+#include "support/suite.h"
+#include "util/prng.h"
+
+static const struct hash_key key = { 1, 2 };
+
+static struct subscription *join(struct topics *topics, struct subscriber *subscriber, enum topic_kind kind,
+                                 const char *name)
+{
+        struct subscription *s = topics_subscribe(topics, subscriber, kind, bytes_str(name));
+
+        topics_activate(topics, s);
+        return s;
+}
+
+static void leave(struct topics *topics, struct subscriber *subscriber, enum topic_kind kind, const char *name)
+{
+        topics_unsubscribe(topics, topics_subscription(topics, subscriber, kind, bytes_str(name)));
+}
+
+static struct topic *route(struct topics *topics, const char *channel)
+{
+        return topics_route(topics, bytes_str(channel));
+}
+
+START_TEST(a_pending_subscription_counts_but_receives_nothing)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct subscriber a;
+        struct subscription *s;
+        size_t pos = 0;
+
+        subscriber_init(&a, 0);
+        s = topics_subscribe(topics, &a, TOPIC_CHANNEL, bytes_str("news"));
+        ck_assert_ptr_eq(topics_subscription(topics, &a, TOPIC_CHANNEL, bytes_str("news")), s);
+        ck_assert_ptr_null(topics_subscription(topics, &a, TOPIC_PATTERN, bytes_str("news")));
+        ck_assert_uint_eq(a.n[TOPIC_CHANNEL], 1);
+        ck_assert(topics_is_last(s));
+        ck_assert_ptr_null(route(topics, "news"));
+        ck_assert_ptr_null(topics_next(topics, TOPIC_CHANNEL, &pos));
+        ck_assert_uint_eq(topics_count(topics, TOPIC_CHANNEL), 0);
+        ck_assert_uint_eq(topic_subscriptions(s->topic), 0);
+
+        topics_activate(topics, s);
+        ck_assert_ptr_eq(route(topics, "news"), s->topic);
+        ck_assert_uint_eq(topic_receivers(s->topic), 1);
+        ck_assert_uint_eq(topics_count(topics, TOPIC_CHANNEL), 1);
+        pos = 0;
+        ck_assert_ptr_eq(topics_next(topics, TOPIC_CHANNEL, &pos), s->topic);
+
+        topics_unsubscribe(topics, s);
+        ck_assert_uint_eq(a.n[TOPIC_CHANNEL], 0);
+        ck_assert_ptr_null(topics_find(topics, TOPIC_CHANNEL, bytes_str("news")));
+        topics_free(topics);
+}
+END_TEST
+
+START_TEST(a_pending_pattern_routes_nothing_until_it_is_live)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct subscriber a;
+        struct subscription *s;
+
+        subscriber_init(&a, 1);
+        s = topics_subscribe(topics, &a, TOPIC_PATTERN, bytes_str("n*"));
+        ck_assert_ptr_null(route(topics, "news"));
+        topics_activate(topics, s);
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 1);
+        ck_assert_uint_eq(route(topics, "news")->n_matches, 1);
+        ck_assert_ptr_eq(route(topics, "news")->matches[0], s->topic);
+        topics_unsubscribe(topics, s);
+        ck_assert_ptr_null(route(topics, "news"));
+        topics_free(topics);
+}
+END_TEST
+
+START_TEST(a_pending_subscription_of_another_keeps_one_from_being_last)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct subscriber a, b;
+        struct subscription *live, *pending;
+
+        subscriber_init(&a, 0);
+        subscriber_init(&b, 0);
+        live = join(topics, &a, TOPIC_CHANNEL, "news");
+        ck_assert(topics_is_last(live));
+        pending = topics_subscribe(topics, &b, TOPIC_CHANNEL, bytes_str("news"));
+        ck_assert(!topics_is_last(live));
+        topics_unsubscribe(topics, live);
+        ck_assert(topics_is_last(pending));
+        ck_assert_ptr_null(route(topics, "news"));
+        topics_unsubscribe(topics, pending);
+        topics_free(topics);
+}
+END_TEST
+
+START_TEST(members_are_counted_by_protocol)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct subscriber a, b;
+        struct subscription *pending;
+        struct topic *news, *other;
+
+        subscriber_init(&a, 0);
+        subscriber_init(&b, 1);
+        news = join(topics, &a, TOPIC_CHANNEL, "news")->topic;
+        join(topics, &b, TOPIC_CHANNEL, "news");
+        pending = topics_subscribe(topics, &a, TOPIC_PATTERN, bytes_str("n*"));
+        other = pending->topic;
+        ck_assert_uint_eq(news->n_protocol[0], 1);
+        ck_assert_uint_eq(news->n_protocol[1], 1);
+        subscriber_set_protocol(&a, 1);
+        ck_assert_uint_eq(news->n_protocol[0], 0);
+        ck_assert_uint_eq(news->n_protocol[1], 2);
+        ck_assert_uint_eq(other->n_protocol[0] + other->n_protocol[1], 0);
+        topics_activate(topics, pending);
+        ck_assert_uint_eq(other->n_protocol[1], 1);
+        subscriber_set_protocol(&a, 1);
+        ck_assert_uint_eq(news->n_protocol[1], 2);
+        subscriber_set_protocol(&b, 0);
+        leave(topics, &b, TOPIC_CHANNEL, "news");
+        ck_assert_uint_eq(news->n_protocol[0], 0);
+        ck_assert_uint_eq(news->n_protocol[1], 1);
+        leave(topics, &a, TOPIC_CHANNEL, "news");
+        leave(topics, &a, TOPIC_PATTERN, "n*");
+        topics_free(topics);
+}
+END_TEST
+
+START_TEST(remote_interest_makes_and_ends_topics)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct topic *news;
+
+        topics_remote_add(topics, 2, TOPIC_CHANNEL, bytes_str("news"), 3);
+        topics_remote_add(topics, 62, TOPIC_CHANNEL, bytes_str("news"), 1);
+        news = route(topics, "news");
+        ck_assert_uint_eq(topic_remote_mask(news), UINT64_C(1) << 2 | UINT64_C(1) << 62);
+        ck_assert_uint_eq(topic_receivers(news), 4);
+        topics_remote_remove(topics, 2, TOPIC_CHANNEL, bytes_str("news"), 2, false);
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 2);
+        topics_remote_remove(topics, 2, TOPIC_CHANNEL, bytes_str("news"), 1, true);
+        ck_assert_uint_eq(topic_remote_mask(route(topics, "news")), UINT64_C(1) << 62);
+        ck_assert_uint_eq(topics_count(topics, TOPIC_CHANNEL), 1);
+        topics_remote_remove(topics, 62, TOPIC_CHANNEL, bytes_str("news"), 1, true);
+        ck_assert_uint_eq(topics_count(topics, TOPIC_CHANNEL), 0);
+        ck_assert_ptr_null(route(topics, "news"));
+        topics_free(topics);
+}
+END_TEST
+
+START_TEST(counts_of_a_cached_pattern_stay_right_as_they_change)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct subscriber a;
+
+        subscriber_init(&a, 0);
+        topics_remote_add(topics, 1, TOPIC_PATTERN, bytes_str("n*"), 1);
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 1);
+        ck_assert_uint_eq(topic_remote_mask(route(topics, "news")), 2);
+        topics_remote_add(topics, 3, TOPIC_PATTERN, bytes_str("n*"), 5);
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 6);
+        ck_assert_uint_eq(topic_remote_mask(route(topics, "news")), 10);
+        join(topics, &a, TOPIC_PATTERN, "n*");
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 7);
+        topics_remote_remove(topics, 1, TOPIC_PATTERN, bytes_str("n*"), 1, true);
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 6);
+        ck_assert_uint_eq(topic_remote_mask(route(topics, "news")), 8);
+        leave(topics, &a, TOPIC_PATTERN, "n*");
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 5);
+        topics_free(topics); /* remote interest may be left */
+}
+END_TEST
+
+/* Known failure 37. */
+START_TEST(the_last_subscriber_leaving_takes_the_topic_out_of_every_cache)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct subscriber a, b;
+
+        subscriber_init(&a, 0);
+        subscriber_init(&b, 0);
+        for (int turn = 0; turn < 3; turn++) {
+                struct topic *news;
+
+                join(topics, &a, TOPIC_CHANNEL, "news");
+                join(topics, &b, TOPIC_CHANNEL, "news");
+                join(topics, &a, TOPIC_PATTERN, "n*");
+                news = route(topics, "news");
+                ck_assert_uint_eq(topic_receivers(news), 3);
+                /* everybody leaves while a delivery walks the members */
+                while (news && news->n_members > 0) {
+                        struct subscription *s = news->members[0].subscription;
+
+                        if (news->n_members == 1)
+                                news = NULL;
+                        topics_unsubscribe(topics, s);
+                }
+                ck_assert_ptr_null(topics_find(topics, TOPIC_CHANNEL, bytes_str("news")));
+                ck_assert_uint_eq(topic_receivers(route(topics, "news")), 1);
+                leave(topics, &a, TOPIC_PATTERN, "n*");
+                ck_assert_ptr_null(route(topics, "news"));
+                ck_assert_ptr_null(topics_find(topics, TOPIC_CHANNEL, bytes_str("news")));
+        }
+        topics_free(topics);
+}
+END_TEST
+
+static void add(TCase *tests)
+{
+        tcase_add_test(tests, a_pending_subscription_counts_but_receives_nothing);
+        tcase_add_test(tests, a_pending_pattern_routes_nothing_until_it_is_live);
+        tcase_add_test(tests, a_pending_subscription_of_another_keeps_one_from_being_last);
+        tcase_add_test(tests, members_are_counted_by_protocol);
+        tcase_add_test(tests, remote_interest_makes_and_ends_topics);
+        tcase_add_test(tests, counts_of_a_cached_pattern_stay_right_as_they_change);
+        tcase_add_test(tests, the_last_subscriber_leaving_takes_the_topic_out_of_every_cache);
+}
+
+int main(void)
+{
+        return suite_run("topics", add);
+}

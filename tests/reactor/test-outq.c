@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "reactor/outq.h"
+
+#include <stdlib.h>
+
+#include "support/suite.h"
+#include "util/buffer.h"
+#include "util/prng.h"
+
+static struct stage *stage_with(struct stage_pool *pool, const char *text)
+{
+        struct stage *stage = stage_new(pool, 0);
+
+        stage->used = (uint32_t)strlen(text);
+        memcpy(stage->data, text, stage->used);
+        stage->shared = true;
+        return stage;
+}
+
+/* Everything that is queued, as one string. */
+static char *queued(const struct outq *q)
+{
+        struct iovec iov[64];
+        unsigned n = outq_iov(q, iov, 64);
+        struct buffer all = { 0 };
+
+        for (unsigned i = 0; i < n; i++)
+                buffer_put(&all, iov[i].iov_base, iov[i].iov_len);
+        buffer_put(&all, "", 1);
+        return (char *)all.data;
+}
+
+static void check_queued(const struct outq *q, const char *expected)
+{
+        char *all = queued(q);
+
+        ck_assert_str_eq(all, expected);
+        ck_assert_uint_eq(q->bytes, strlen(expected));
+        free(all);
+}
+
+START_TEST(a_slice_that_continues_the_last_one_extends_it)
+{
+        struct stage_pool pool;
+        struct stage *stage;
+        struct outq q;
+
+        stage_pool_init(&pool, 64, 4);
+        stage = stage_with(&pool, "abcdef");
+        outq_init(&q);
+        outq_slice(&q, &pool, stage, 0, 2);
+        outq_slice(&q, &pool, stage, 2, 3);
+        ck_assert_uint_eq(q.n, 1);
+        ck_assert_uint_eq(stage->refs, 2);
+        check_queued(&q, "abcde");
+        outq_clear(&q);
+        stage_unref(stage);
+        stage_pool_deinit(&pool);
+}
+END_TEST
+
+START_TEST(a_small_slice_behind_others_is_copied_and_a_large_one_is_not)
+{
+        struct stage_pool pool;
+        struct stage *a, *b, *large;
+        struct outq q;
+
+        stage_pool_init(&pool, 1024, 4);
+        a = stage_with(&pool, "first");
+        b = stage_with(&pool, "second");
+        large = stage_new(&pool, 0);
+        large->used = OUTQ_COPY_MAX + 1;
+        memset(large->data, 'x', large->used);
+        large->shared = true;
+        outq_init(&q);
+        outq_slice(&q, &pool, a, 0, a->used);
+        outq_slice(&q, &pool, b, 0, b->used);
+        outq_slice(&q, &pool, large, 0, large->used);
+        ck_assert_uint_eq(a->refs, 2);
+        ck_assert_uint_eq(b->refs, 1);
+        ck_assert_uint_eq(large->refs, 2);
+        ck_assert_uint_eq(q.n, 3);
+        outq_clear(&q);
+        stage_unref(a);
+        stage_unref(b);
+        stage_unref(large);
+        stage_pool_deinit(&pool);
+}
+END_TEST
+
+START_TEST(detached_queues_pin_no_shared_stage_and_keep_their_bytes)
+{
+        struct stage_pool pool, chunks;
+        struct stage *stage;
+        struct outq q;
+
+        stage_pool_init(&pool, 1024, 4);
+        stage_pool_init(&chunks, 16, 4);
+        stage = stage_with(&pool, "0123456789012345678901234567890123456789");
+        outq_init(&q);
+        outq_slice(&q, &chunks, stage, 0, 25);
+        outq_copy(&q, &chunks, BYTES_LITERAL("own"));
+        outq_slice(&q, &chunks, stage, 30, 10);
+        outq_consume(&q, 5);
+        outq_detach(&q, &chunks);
+        ck_assert_uint_eq(stage->refs, 1);
+        check_queued(&q, "56789012345678901234own0123456789");
+        outq_slice(&q, &chunks, stage, 0, 3);
+        check_queued(&q, "56789012345678901234own0123456789012");
+        outq_clear(&q);
+        stage_unref(stage);
+        stage_pool_deinit(&pool);
+        stage_pool_deinit(&chunks);
+}
+END_TEST
+
+START_TEST(an_empty_queue_holds_no_memory)
+{
+        struct stage_pool pool;
+        struct outq q;
+
+        stage_pool_init(&pool, 16, 4);
+        outq_init(&q);
+        for (int i = 0; i < 100; i++)
+                outq_copy(&q, &pool, BYTES_LITERAL("some text that is longer than a stage"));
+        outq_consume(&q, q.bytes);
+        ck_assert_uint_eq(pool.n_live, 0);
+        ck_assert_ptr_eq(q.v, q.few);
+        ck_assert_ptr_null(q.own);
+        stage_pool_deinit(&pool);
+}
+END_TEST
+
+/* Against a plain byte string, with everything that may happen to a queue in any order. */
+START_TEST(random_operations_keep_every_byte_in_order)
+{
+        struct prng prng = { 7 };
+        struct stage_pool pool, chunks;
+        struct stage *stage;
+        struct buffer model = { 0 };
+        struct outq q;
+        uint64_t sent = 0;
+
+        stage_pool_init(&pool, 2048, 4);
+        stage_pool_init(&chunks, 128, 8);
+        stage = stage_new(&pool, 0);
+        stage->shared = true;
+        outq_init(&q);
+        for (int turn = 0; turn < 200000; turn++) {
+                uint8_t text[700];
+                size_t n = 1 + prng_below(&prng, prng_below(&prng, 4) ? 40 : sizeof(text));
+
+                for (size_t i = 0; i < n; i++)
+                        text[i] = (uint8_t)prng_next(&prng);
+                switch (prng_below(&prng, 8)) {
+                case 0:
+                case 1:
+                case 2:
+                        if (stage->cap - stage->used < n) {
+                                stage_unref(stage);
+                                stage = stage_new(&pool, 0);
+                                stage->shared = true;
+                        }
+                        memcpy(stage->data + stage->used, text, n);
+                        stage->used += (uint32_t)n;
+                        outq_slice(&q, &chunks, stage, stage->used - (uint32_t)n, (uint32_t)n);
+                        buffer_put(&model, text, n);
+                        break;
+                case 3:
+                        outq_copy(&q, &chunks, bytes_of(text, n));
+                        buffer_put(&model, text, n);
+                        break;
+                case 4:
+                        outq_detach(&q, &chunks);
+                        break;
+                default: {
+                        struct iovec iov[3];
+                        unsigned v = outq_iov(&q, iov, 3);
+                        size_t total = 0, take;
+
+                        ck_assert_uint_eq(q.bytes, buffer_size(&model));
+                        for (unsigned i = 0; i < v; i++) {
+                                ck_assert(!memcmp(iov[i].iov_base, buffer_view(&model).p + total,
+                                                  iov[i].iov_len));
+                                total += iov[i].iov_len;
+                        }
+                        take = prng_below(&prng, total + 1);
+                        outq_consume(&q, take);
+                        buffer_consume(&model, take);
+                        sent += take;
+                }
+                }
+        }
+        ck_assert_uint_gt(sent, 1000000);
+        outq_clear(&q);
+        stage_unref(stage);
+        buffer_deinit(&model);
+        stage_pool_deinit(&pool);
+        stage_pool_deinit(&chunks);
+}
+END_TEST
+
+static void add(TCase *cases)
+{
+        tcase_add_test(cases, a_slice_that_continues_the_last_one_extends_it);
+        tcase_add_test(cases, a_small_slice_behind_others_is_copied_and_a_large_one_is_not);
+        tcase_add_test(cases, detached_queues_pin_no_shared_stage_and_keep_their_bytes);
+        tcase_add_test(cases, an_empty_queue_holds_no_memory);
+        tcase_add_test(cases, random_operations_keep_every_byte_in_order);
+}
+
+int main(void)
+{
+        return suite_run("outq", add);
+}

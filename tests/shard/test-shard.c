@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/* Whole shards on fake reactors: what clients see, and what is left behind. */
+
+#include "shard/shard.h"
+
+#include <errno.h>
+
+#include "shard/message.h"
+#include "support/cluster.h"
+#include "support/suite.h"
+#include "util/clock.h"
+#include "util/prng.h"
+
+static struct cluster cl;
+
+static void start(unsigned n_shards)
+{
+        struct cluster_options options = {
+                .n_shards = n_shards, .capacity = 2, .backlog_bytes = 400, .output_max = 100000
+        };
+
+        cluster_init(&cl, &options);
+}
+
+/* Says something, lets everything happen, and checks what comes back. */
+static void check(unsigned shard, int fd, const char *say, const char *expected)
+{
+        char *heard;
+
+        cluster_say(&cl, shard, fd, say);
+        cluster_settle(&cl);
+        heard = cluster_hear(&cl, shard, fd);
+        ck_assert_str_eq(heard, expected);
+        free(heard);
+}
+
+static void check_heard(unsigned shard, int fd, const char *expected)
+{
+        check(shard, fd, "", expected);
+}
+
+static const unsigned shard_counts[] = { 1, 3 };
+
+START_TEST(a_message_reaches_subscribers_on_every_shard)
+{
+        int sub[3], pub;
+
+        start(shard_counts[_i]);
+        for (unsigned i = 0; i < cl.n_shards; i++) {
+                sub[i] = cluster_connect(&cl, i, 0);
+                check(i, sub[i], "SUBSCRIBE news\r\n", "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+        }
+        for (unsigned i = 0; i < cl.n_shards; i++) {
+                pub = cluster_connect(&cl, i, 0);
+                check(i, pub, "PUBLISH news hello\r\n", cl.n_shards == 3 ? ":3\r\n" : ":1\r\n");
+                for (unsigned j = 0; j < cl.n_shards; j++)
+                        check_heard(j, sub[j], "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n");
+        }
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(patterns_and_channels_give_one_copy_each_message_first)
+{
+        int sub, pub;
+        unsigned other;
+
+        start(shard_counts[_i]);
+        other = cl.n_shards - 1;
+        sub = cluster_connect(&cl, 0, 0);
+        check(0, sub, "SUBSCRIBE news\r\nPSUBSCRIBE n*\r\n",
+              "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$10\r\npsubscribe\r\n$2\r\nn*\r\n:2\r\n");
+        pub = cluster_connect(&cl, other, 0);
+        check(other, pub, "PUBLISH news a\r\nPUBLISH news b\r\n", ":2\r\n:2\r\n");
+        check_heard(0, sub,
+                    "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\na\r\n"
+                    "*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$1\r\na\r\n"
+                    "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nb\r\n"
+                    "*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$1\r\nb\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(resp3_pushes_and_a_publisher_hears_itself_after_its_reply)
+{
+        int c;
+
+        start(shard_counts[_i]);
+        c = cluster_connect(&cl, 0, 0);
+        cluster_say(&cl, 0, c, "HELLO 3\r\n");
+        cluster_settle(&cl);
+        free(cluster_hear(&cl, 0, c));
+        check(0, c, "SUBSCRIBE x\r\n", ">3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+        check(0, c, "PUBLISH x 1\r\nPUBLISH x 2\r\nPING\r\n",
+              ":1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n1\r\n"
+              ":1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n2\r\n+PONG\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(resp2_and_resp3_subscribers_share_a_channel)
+{
+        int two, three, pub;
+
+        start(shard_counts[_i]);
+        two = cluster_connect(&cl, 0, 0);
+        three = cluster_connect(&cl, 0, 0);
+        pub = cluster_connect(&cl, 0, 0);
+        check(0, two, "SUBSCRIBE x\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+        cluster_say(&cl, 0, three, "HELLO 3\r\nSUBSCRIBE x\r\n");
+        cluster_settle(&cl);
+        free(cluster_hear(&cl, 0, three));
+        check(0, pub, "PUBLISH x 1\r\nPUBLISH x 2\r\n", ":2\r\n:2\r\n");
+        check_heard(
+                0, two,
+                "*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n2\r\n");
+        check_heard(
+                0, three,
+                ">3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n2\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* One byte at a time in, one byte at a time out: nothing else may change. */
+START_TEST(splitting_input_and_output_changes_nothing)
+{
+        static const char say[] =
+                "*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nx\r\nUNSUBSCRIBE\r\nPING\r\n*3\r\n$7\r\nPUBLISH\r\n$1\r\nx\r\n"
+                "$3\r\na\r\n\r\nCLIENT SETNAME me\r\nCLIENT GETNAME\r\nRESET\r\n";
+        static const char expected[] =
+                "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\nx\r\n:0\r\n"
+                "+PONG\r\n:0\r\n+OK\r\n$2\r\nme\r\n+RESET\r\n";
+        char *heard;
+        int c;
+
+        for (size_t split = 1; split < sizeof(say); split++) {
+                start(shard_counts[_i]);
+                c = cluster_connect(&cl, 0, 0);
+                fake_split(cl.fakes[0], split);
+                cluster_say(&cl, 0, c, say);
+                for (int turn = 0; turn < 400; turn++) {
+                        fake_accept(cl.fakes[0], c, split % 7 + 1);
+                        for (unsigned i = 0; i < cl.n_shards; i++)
+                                cluster_turn(&cl, i);
+                }
+                fake_accept(cl.fakes[0], c, SIZE_MAX);
+                cluster_settle(&cl);
+                heard = cluster_hear(&cl, 0, c);
+                ck_assert_str_eq(heard, expected);
+                free(heard);
+                cluster_deinit(&cl);
+        }
+}
+END_TEST
+
+START_TEST(a_pipeline_behind_a_subscription_waits_for_its_acknowledgement)
+{
+        int c, other;
+
+        start(3);
+        c = cluster_connect(&cl, 0, 0);
+        other = cluster_connect(&cl, 1, 0);
+        cluster_say(&cl, 0, c, "SUBSCRIBE a\r\nSUBSCRIBE b\r\nPING\r\nUNSUBSCRIBE a b\r\nPING\r\n");
+        cluster_turn(&cl, 0);
+        ck_assert_uint_eq(buffer_size(&fake_stream(cl.fakes[0], c)->out), 0);
+        check(0, c, "",
+              "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n"
+              "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
+              "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:0\r\n+"
+              "PONG\r\n");
+        check(1, other, "PUBLISH a x\r\n", ":0\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(an_unsubscribe_against_a_pending_subscription_keeps_the_interest)
+{
+        int a, b, pub;
+
+        start(2);
+        a = cluster_connect(&cl, 0, 0);
+        b = cluster_connect(&cl, 0, 0);
+        pub = cluster_connect(&cl, 1, 0);
+        check(0, a, "SUBSCRIBE x\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+        cluster_say(&cl, 0, b, "SUBSCRIBE x\r\n");
+        cluster_say(&cl, 0, a, "UNSUBSCRIBE x\r\n");
+        cluster_settle(&cl);
+        free(cluster_hear(&cl, 0, b));
+        check(1, pub, "PUBLISH x 1\r\n", ":1\r\n");
+        check_heard(0, b, "*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n1\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(a_client_that_dies_while_it_waits_leaves_no_interest)
+{
+        int a, pub;
+
+        start(3);
+        a = cluster_connect(&cl, 0, 0);
+        pub = cluster_connect(&cl, 1, 0);
+        cluster_say(&cl, 0, a, "SUBSCRIBE x y z\r\nPSUBSCRIBE p*\r\nPING\r\n");
+        cluster_turn(&cl, 0);
+        fake_fail(cl.fakes[0], a, ECONNRESET);
+        cluster_settle(&cl);
+        ck_assert(!cluster_is_open(&cl, 0, a));
+        check(1, pub, "PUBLISH x 1\r\nPUBLISH p1 1\r\nPUBSUB NUMPAT\r\n", ":0\r\n:0\r\n:0\r\n");
+        ck_assert_uint_eq(cl.n_closed, 1);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* What was received is executed and answered, then the connection ends. */
+START_TEST(end_of_file_comes_after_every_reply)
+{
+        int a, sub;
+        char *heard;
+        size_t n = 0;
+
+        start(shard_counts[_i]);
+        sub = cluster_connect(&cl, cl.n_shards - 1, 0);
+        a = cluster_connect(&cl, 0, 0);
+        cluster_say(&cl, cl.n_shards - 1, sub, "SUBSCRIBE x\r\n");
+        cluster_settle(&cl);
+        free(cluster_hear(&cl, cl.n_shards - 1, sub));
+        cluster_say(&cl, 0, a, "SUBSCRIBE q\r\nUNSUBSCRIBE q\r\n");
+        for (int i = 0; i < 500; i++)
+                cluster_say(&cl, 0, a, "PUBLISH x 0123456789\r\n");
+        fake_end(cl.fakes[0], a);
+        cluster_settle(&cl);
+        ck_assert(!cluster_is_open(&cl, 0, a));
+        heard = cluster_hear(&cl, 0, a);
+        for (char *p = heard; (p = strstr(p, ":1\r\n")); p++)
+                n++;
+        ck_assert_uint_eq(n, 501);
+        free(heard);
+        heard = cluster_hear(&cl, cl.n_shards - 1, sub);
+        ck_assert_uint_eq(strlen(heard),
+                          500 * strlen("*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$10\r\n0123456789\r\n"));
+        free(heard);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* Known failure 31: replies count as well. */
+START_TEST(a_client_that_never_reads_is_disconnected_at_the_bound)
+{
+        int bad, good;
+
+        start(1);
+        bad = cluster_connect(&cl, 0, 0);
+        good = cluster_connect(&cl, 0, 0);
+        fake_accept(cl.fakes[0], bad, 10);
+        for (int i = 0; i < 100000 / 7 - 100; i++)
+                cluster_say(&cl, 0, bad, "PING\r\n");
+        cluster_settle(&cl);
+        ck_assert(cluster_is_open(&cl, 0, bad));
+        for (int i = 0; i < 300; i++)
+                cluster_say(&cl, 0, bad, "ECHO xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n");
+        cluster_settle(&cl);
+        ck_assert(!cluster_is_open(&cl, 0, bad));
+        check(0, good, "PING\r\n", "+PONG\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* Known failure 37: the last subscriber leaves by its own delivery. */
+START_TEST(a_subscriber_that_fails_in_its_delivery_leaves_cleanly)
+{
+        int sub, pub;
+
+        start(shard_counts[_i]);
+        sub = cluster_connect(&cl, 0, 0);
+        pub = cluster_connect(&cl, cl.n_shards - 1, 0);
+        cluster_say(&cl, 0, sub, "SUBSCRIBE x\r\nPSUBSCRIBE x*\r\n");
+        cluster_settle(&cl);
+        fake_stream(cl.fakes[0], sub)->accept = 0;
+        for (int i = 0; i < 3000; i++)
+                cluster_say(&cl, cl.n_shards - 1, pub,
+                            "PUBLISH x 0123456789012345678901234567890123456789\r\n");
+        cluster_settle(&cl);
+        ck_assert(!cluster_is_open(&cl, 0, sub));
+        free(cluster_hear(&cl, cl.n_shards - 1, pub));
+        check(cl.n_shards - 1, pub, "PUBLISH x 1\r\n", ":0\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(a_finishing_client_that_does_not_read_is_closed_after_the_linger_time)
+{
+        int c;
+
+        start(1);
+        c = cluster_connect(&cl, 0, 0);
+        fake_accept(cl.fakes[0], c, 2);
+        cluster_say(&cl, 0, c, "PING\r\nQUIT\r\n");
+        cluster_settle(&cl);
+        ck_assert(cluster_is_open(&cl, 0, c));
+        cluster_advance(NSEC_PER_SEC + 1);
+        cluster_settle(&cl);
+        ck_assert(!cluster_is_open(&cl, 0, c));
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* The mesh's bound: the publisher waits, nobody else does, nothing is lost. */
+START_TEST(a_publisher_waits_at_the_bound_and_loses_nothing)
+{
+        int sub, pub, other;
+        char *heard;
+        size_t n = 0;
+
+        start(2);
+        sub = cluster_connect(&cl, 1, 0);
+        pub = cluster_connect(&cl, 0, 0);
+        other = cluster_connect(&cl, 0, 0);
+        cluster_say(&cl, 1, sub, "SUBSCRIBE x\r\n");
+        cluster_settle(&cl);
+        free(cluster_hear(&cl, 1, sub));
+        for (int i = 0; i < 1000; i++)
+                cluster_say(&cl, 0, pub, "PUBLISH x 0123456789\r\n");
+        for (int i = 0; i < 5; i++)
+                cluster_turn(&cl, 0); /* shard 1 does nothing */
+        ck_assert_uint_lt(buffer_size(&fake_stream(cl.fakes[0], pub)->out), 1000 * 4);
+        cluster_say(&cl, 0, other, "PING\r\n");
+        cluster_turn(&cl, 0);
+        heard = cluster_hear(&cl, 0, other);
+        ck_assert_str_eq(heard, "+PONG\r\n");
+        free(heard);
+        ck_assert_uint_lt(port_stats(mesh_port(cl.mesh, 0))->backlog_high, 600);
+        cluster_settle(&cl);
+        heard = cluster_hear(&cl, 0, pub);
+        ck_assert_uint_eq(strlen(heard), 4000);
+        free(heard);
+        heard = cluster_hear(&cl, 1, sub);
+        for (char *p = heard; (p = strstr(p, "$10\r\n")); p++)
+                n++;
+        ck_assert_uint_eq(n, 1000);
+        free(heard);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(only_administrators_may_administer)
+{
+        int user, root, owner;
+
+        start(2);
+        user = cluster_connect(&cl, 0, 77);
+        root = cluster_connect(&cl, 0, 0);
+        owner = cluster_connect(&cl, 1, 1000);
+        check(0, user, "SHUTDOWN\r\nBROKER STATUS\r\n",
+              "-NOPERM only uid 0 and the broker's own user may administer it\r\n"
+              "-NOPERM only uid 0 and the broker's own user may administer it\r\n");
+        cluster_say(&cl, 0, root, "BROKER STATUS\r\nPING\r\n");
+        cluster_settle(&cl);
+        char *heard = cluster_hear(&cl, 0, root);
+        ck_assert_ptr_nonnull(strstr(heard, "$3\r\npid\r\n:4711\r\n"));
+        ck_assert_ptr_nonnull(strstr(heard, "$2\r\nid\r\n:1\r\n"));
+        ck_assert_str_eq(heard + strlen(heard) - 7, "+PONG\r\n");
+        free(heard);
+        cluster_say(&cl, 1, owner, "SHUTDOWN\r\n");
+        cluster_settle(&cl);
+        ck_assert_uint_eq(cl.n_shutdowns, 1);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* What was acknowledged before the stop is delivered, and clients that do not read cannot hold it up. */
+START_TEST(a_stop_delivers_what_was_acknowledged)
+{
+        int sub, stuck, pub;
+        char *acks, *heard;
+
+        start(3);
+        sub = cluster_connect(&cl, 1, 0);
+        stuck = cluster_connect(&cl, 2, 0);
+        pub = cluster_connect(&cl, 0, 0);
+        cluster_say(&cl, 1, sub, "SUBSCRIBE x\r\n");
+        cluster_say(&cl, 2, stuck, "SUBSCRIBE x\r\n");
+        cluster_settle(&cl);
+        free(cluster_hear(&cl, 1, sub));
+        fake_accept(cl.fakes[2], stuck, 100);
+        for (int i = 0; i < 300; i++)
+                cluster_say(&cl, 0, pub, "PUBLISH x 0123456789\r\n");
+        cluster_turn(&cl, 0);
+        for (unsigned i = 0; i < cl.n_shards; i++) {
+                struct message_stop *stop =
+                        port_send(cl.control, i, MESSAGE_STOP, sizeof(*stop), PORT_UNCOUNTED);
+
+                stop->deadline = UINT64_MAX / 2;
+        }
+        port_flush(cl.control);
+        cluster_settle(&cl);
+        acks = cluster_hear(&cl, 0, pub);
+        heard = cluster_hear(&cl, 1, sub);
+        ck_assert_uint_gt(strlen(acks), 0);
+        ck_assert_uint_eq(strlen(heard) / strlen("*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$10\r\n0123456789\r\n"),
+                          strlen(acks) / 4);
+        ck_assert(cl.stopped[0] && cl.stopped[1] && !cl.stopped[2]);
+        free(acks);
+        free(heard);
+        fake_accept(cl.fakes[2], stuck, SIZE_MAX);
+        cluster_settle(&cl);
+        ck_assert(cl.stopped[2]);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+static void add(TCase *cases)
+{
+        tcase_add_loop_test(cases, a_message_reaches_subscribers_on_every_shard, 0, 2);
+        tcase_add_loop_test(cases, patterns_and_channels_give_one_copy_each_message_first, 0, 2);
+        tcase_add_loop_test(cases, resp3_pushes_and_a_publisher_hears_itself_after_its_reply, 0, 2);
+        tcase_add_loop_test(cases, resp2_and_resp3_subscribers_share_a_channel, 0, 2);
+        tcase_add_loop_test(cases, splitting_input_and_output_changes_nothing, 0, 2);
+        tcase_add_test(cases, a_pipeline_behind_a_subscription_waits_for_its_acknowledgement);
+        tcase_add_test(cases, an_unsubscribe_against_a_pending_subscription_keeps_the_interest);
+        tcase_add_test(cases, a_client_that_dies_while_it_waits_leaves_no_interest);
+        tcase_add_loop_test(cases, end_of_file_comes_after_every_reply, 0, 2);
+        tcase_add_test(cases, a_client_that_never_reads_is_disconnected_at_the_bound);
+        tcase_add_loop_test(cases, a_subscriber_that_fails_in_its_delivery_leaves_cleanly, 0, 2);
+        tcase_add_test(cases, a_finishing_client_that_does_not_read_is_closed_after_the_linger_time);
+        tcase_add_test(cases, a_publisher_waits_at_the_bound_and_loses_nothing);
+        tcase_add_test(cases, only_administrators_may_administer);
+        tcase_add_test(cases, a_stop_delivers_what_was_acknowledged);
+}
+
+int main(void)
+{
+        return suite_run("shard", add);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "support/cluster.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/message.h"
+#include "util/clock.h"
+
+static uint64_t fake_now = 1000000;
+
+static uint64_t cluster_now(void)
+{
+        return fake_now;
+}
+
+void cluster_advance(uint64_t ns)
+{
+        fake_now += ns;
+}
+
+static void count_wake(void *arg)
+{
+        ++*(unsigned *)arg;
+}
+
+static void control_on_message(void *arg, const struct port_message *m)
+{
+        struct cluster *cl = arg;
+
+        switch (m->type) {
+        case MESSAGE_CLOSED:
+                cl->n_closed += ((const struct message_closed *)m->data)->n_clients;
+                break;
+        case MESSAGE_SHUTDOWN:
+                cl->n_shutdowns++;
+                break;
+        case MESSAGE_QUERY: {
+                const struct message_query *query = m->data;
+                struct control_status status = { .pid = 4711, .max_clients = 100 };
+                uint8_t *p = port_send(cl->control, m->source, MESSAGE_ANSWER,
+                                       sizeof(query->ask) + sizeof(status), PORT_UNCOUNTED);
+
+                memcpy(p, &query->ask, sizeof(query->ask));
+                memcpy(p + sizeof(query->ask), &status, sizeof(status));
+                break;
+        }
+        case MESSAGE_STOPPED:
+                break;
+        default:
+                assert(!"a message that control does not receive");
+        }
+}
+
+void cluster_init(struct cluster *cl, const struct cluster_options *options)
+{
+        struct mesh_options mesh = { .n_ports = options->n_shards + 1,
+                                     .capacity = options->capacity,
+                                     .backlog_bytes = options->backlog_bytes };
+        int r;
+
+        *cl = (struct cluster){ .n_shards = options->n_shards, .next_id = 1 };
+        r = mesh_new(&cl->mesh, &mesh);
+        assert(!r);
+        for (unsigned i = 0; i <= options->n_shards; i++)
+                mesh_set_waker(cl->mesh, i, (struct waker){ count_wake, &cl->wakes[i] });
+        cl->control = mesh_port(cl->mesh, options->n_shards);
+        for (unsigned i = 0; i < options->n_shards; i++) {
+                struct shard_options shard = { .id = i,
+                                               .n_shards = options->n_shards,
+                                               .port = mesh_port(cl->mesh, i),
+                                               .reactor_ops = &reactor_fake,
+                                               .wake_fd = -1,
+                                               .now = cluster_now,
+                                               .drain_budget = 3,
+                                               .request_max = 1 << 20,
+                                               .output_max = options->output_max,
+                                               .linger_ns = NSEC_PER_SEC,
+                                               .hash_key = { 1, 2 },
+                                               .owner = 1000,
+                                               .cpu = -1,
+                                               .version = "test" };
+
+                r = shard_new(&cl->shards[i], &shard);
+                assert(!r);
+                cl->fakes[i] = fake_last();
+        }
+}
+
+void cluster_turn(struct cluster *cl, unsigned i)
+{
+        int r;
+
+        if (cl->stopped[i])
+                return;
+        r = shard_turn(cl->shards[i]);
+        assert(r == 0 || r == SHARD_E_STOPPED);
+        cl->stopped[i] = r == SHARD_E_STOPPED;
+}
+
+/* Rounds of everybody's turns, until a few in a row brought nothing to anybody. */
+unsigned cluster_settle(struct cluster *cl)
+{
+        unsigned rounds = 0, quiet = 0;
+
+        while (quiet < 4) {
+                unsigned work = 0;
+
+                for (unsigned i = 0; i < cl->n_shards; i++) {
+                        struct port *port = mesh_port(cl->mesh, i);
+
+                        work += cl->stopped[i] ? 0 : fake_runnable(cl->fakes[i]) || port_ready(port);
+                        cluster_turn(cl, i);
+                }
+                work += port_drain(cl->control, 1000, control_on_message, cl) + port_spilled(cl->control);
+                port_flush(cl->control);
+                quiet = work ? 0 : quiet + 1;
+                assert(++rounds < 1000000);
+        }
+        return rounds;
+}
+
+int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid)
+{
+        struct message_adopt *adopt =
+                port_send(cl->control, shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
+        int fd = (int)cl->next_id;
+
+        *adopt = (struct message_adopt){ .id = cl->next_id++, .fd = fd, .pid = 1, .uid = uid };
+        port_flush(cl->control);
+        cluster_settle(cl);
+        return fd;
+}
+
+void cluster_say(struct cluster *cl, unsigned shard, int fd, const char *text)
+{
+        fake_feed(cl->fakes[shard], fd, text, strlen(text));
+}
+
+char *cluster_hear(struct cluster *cl, unsigned shard, int fd)
+{
+        struct buffer *out = &fake_stream(cl->fakes[shard], fd)->out;
+        char *text;
+
+        buffer_put(out, "", 1);
+        text = strdup((const char *)buffer_view(out).p);
+        buffer_consume(out, buffer_size(out));
+        return text;
+}
+
+bool cluster_is_open(struct cluster *cl, unsigned shard, int fd)
+{
+        return fake_stream(cl->fakes[shard], fd)->stream != NULL;
+}
+
+void cluster_deinit(struct cluster *cl)
+{
+        for (unsigned i = 0; i < cl->n_shards; i++) {
+                struct message_stop *stop;
+
+                stop = port_send(cl->control, i, MESSAGE_STOP, sizeof(*stop), PORT_UNCOUNTED);
+                stop->deadline = fake_now + NSEC_PER_SEC;
+        }
+        port_flush(cl->control);
+        cluster_settle(cl);
+        cluster_advance(2 * NSEC_PER_SEC);
+        cluster_settle(cl);
+        for (unsigned i = 0; i < cl->n_shards; i++) {
+                assert(cl->stopped[i]);
+                cl->shards[i] = shard_free(cl->shards[i]);
+                fake_free(cl->fakes[i]);
+        }
+        cl->mesh = mesh_free(cl->mesh, NULL, NULL);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "mesh/mesh.h"
+#include "shard/shard.h"
+#include "support/reactor_fake.h"
+
+/*
+ * Several whole shards on one thread: real mesh and shard code, fake reactors, a fake clock. The test plays
+ * control's port and decides which shard turns next.
+ */
+
+#define CLUSTER_SHARDS_MAX 8
+
+struct cluster {
+        unsigned n_shards;
+        struct mesh *mesh;
+        struct port *control;
+        struct shard *shards[CLUSTER_SHARDS_MAX];
+        struct fake *fakes[CLUSTER_SHARDS_MAX];
+        bool stopped[CLUSTER_SHARDS_MAX];
+        unsigned wakes[CLUSTER_SHARDS_MAX + 1];
+        uint64_t next_id;
+        unsigned n_closed, n_shutdowns;
+};
+
+struct cluster_options {
+        unsigned n_shards;
+        unsigned capacity;
+        size_t backlog_bytes;
+        uint64_t output_max;
+};
+
+void cluster_init(struct cluster *cl, const struct cluster_options *options);
+
+/* Stops and frees everything; asserts that nothing is left. */
+void cluster_deinit(struct cluster *cl);
+
+/* Connects a client to a shard. Return: its descriptor, a plain number. */
+int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid);
+
+/* Turns every shard until nothing is left to do. Return: the number of rounds. */
+unsigned cluster_settle(struct cluster *cl);
+void cluster_turn(struct cluster *cl, unsigned shard);
+
+/* The clock that all shards see, in ns. */
+void cluster_advance(uint64_t ns);
+
+void cluster_say(struct cluster *cl, unsigned shard, int fd, const char *text);
+
+/* What the client got since the last call, as a string; the caller frees it. */
+char *cluster_hear(struct cluster *cl, unsigned shard, int fd);
+bool cluster_is_open(struct cluster *cl, unsigned shard, int fd);

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "support/reactor_fake.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "util/mem.h"
+
+#define FAKE_MAX 4096 /* descriptors */
+
+struct fake {
+        size_t split;
+        struct fake_stream *streams[FAKE_MAX];
+};
+
+struct reactor {
+        struct fake *fake;
+        struct reactor_sink sink;
+        unsigned n_streams;
+};
+
+static __thread struct fake *last;
+
+struct fake *fake_last(void)
+{
+        return last;
+}
+
+void fake_split(struct fake *fake, size_t bytes)
+{
+        fake->split = bytes;
+}
+
+struct fake_stream *fake_stream(struct fake *fake, int fd)
+{
+        assert(fd >= 0 && fd < FAKE_MAX);
+        if (!fake->streams[fd]) {
+                fake->streams[fd] = mem_zalloc(sizeof(struct fake_stream));
+                fake->streams[fd]->accept = SIZE_MAX;
+        }
+        return fake->streams[fd];
+}
+
+void fake_feed(struct fake *fake, int fd, const void *p, size_t n)
+{
+        buffer_put(&fake_stream(fake, fd)->in, p, n);
+}
+
+void fake_end(struct fake *fake, int fd)
+{
+        fake_stream(fake, fd)->end = true;
+}
+
+void fake_fail(struct fake *fake, int fd, int error)
+{
+        fake_stream(fake, fd)->error = error;
+}
+
+void fake_accept(struct fake *fake, int fd, size_t bytes)
+{
+        fake_stream(fake, fd)->accept = bytes;
+}
+
+void fake_free(struct fake *fake)
+{
+        for (int fd = 0; fd < FAKE_MAX; fd++) {
+                if (!fake->streams[fd])
+                        continue;
+                buffer_deinit(&fake->streams[fd]->in);
+                buffer_deinit(&fake->streams[fd]->out);
+                free(fake->streams[fd]);
+        }
+        free(fake);
+}
+
+/* What of a stream can be reported now. */
+static bool fake_ready(const struct fake_stream *f)
+{
+        const struct stream *s = f->stream;
+
+        if (!s)
+                return false;
+        if (s->removed)
+                return true;
+        if (f->error && !f->error_reported)
+                return true;
+        if (f->error)
+                return false;
+        if (s->writing && f->accept)
+                return true;
+        return !s->paused && (buffer_size(&f->in) || (f->end && !f->end_reported));
+}
+
+bool fake_runnable(const struct fake *fake)
+{
+        for (int fd = 0; fd < FAKE_MAX; fd++)
+                if (fake->streams[fd] && fake_ready(fake->streams[fd]))
+                        return true;
+        return false;
+}
+
+static int fake_init(struct reactor **reactorp, const struct reactor_options *options,
+                     const struct reactor_sink *sink)
+{
+        struct reactor *r = mem_zalloc(sizeof(*r));
+
+        (void)options;
+        r->fake = last = mem_zalloc(sizeof(*r->fake));
+        r->sink = *sink;
+        *reactorp = r;
+        return 0;
+}
+
+static struct reactor *fake_deinit(struct reactor *r)
+{
+        assert(r->n_streams == 0);
+        free(r); /* the fake itself belongs to the test */
+        return NULL;
+}
+
+static void fake_add(struct reactor *r, struct stream *s)
+{
+        struct fake_stream *f = fake_stream(r->fake, s->fd);
+
+        assert(!f->stream);
+        f->stream = s;
+        f->end_reported = f->error_reported = false;
+        list_init(&s->pending);
+        r->n_streams++;
+}
+
+static void fake_pause(struct reactor *r, struct stream *s, bool paused)
+{
+        (void)r;
+        s->paused = paused;
+}
+
+static void fake_send(struct reactor *r, struct stream *s)
+{
+        struct fake_stream *f = fake_stream(r->fake, s->fd);
+        struct iovec iov[3];
+        unsigned n;
+        size_t take;
+
+        s->writing = false;
+        while ((n = outq_iov(&s->out, iov, 3)) && f->accept) {
+                for (unsigned i = 0; i < n && f->accept; i++) {
+                        take = iov[i].iov_len < f->accept ? iov[i].iov_len : f->accept;
+                        buffer_put(&f->out, iov[i].iov_base, take);
+                        outq_consume(&s->out, take);
+                        if (f->accept != SIZE_MAX)
+                                f->accept -= take;
+                        if (take < iov[i].iov_len)
+                                break;
+                }
+        }
+        s->writing = s->out.bytes > 0;
+}
+
+static void fake_flush(struct reactor *r, struct stream *s)
+{
+        struct fake_stream *f = fake_stream(r->fake, s->fd);
+
+        if (s->failed || s->removed || s->writing)
+                return;
+        if (f->error) {
+                s->failed = true;
+                outq_clear(&s->out);
+                return;
+        }
+        fake_send(r, s);
+}
+
+static void fake_remove(struct reactor *r, struct stream *s)
+{
+        (void)r;
+        s->removed = true;
+        s->writing = false;
+        outq_clear(&s->out);
+}
+
+static void fake_report(struct reactor *r, struct fake_stream *f)
+{
+        struct stream *s = f->stream;
+        struct bytes b = buffer_view(&f->in);
+
+        if (s->removed) {
+                f->stream = NULL;
+                r->n_streams--;
+                r->sink.on_closed(r->sink.arg, s);
+        } else if (f->error) {
+                f->error_reported = true;
+                s->failed = true;
+                s->writing = false;
+                outq_clear(&s->out);
+                r->sink.on_hangup(r->sink.arg, s, f->error);
+        } else if (s->writing && f->accept) {
+                fake_send(r, s);
+                if (!s->writing)
+                        r->sink.on_drained(r->sink.arg, s);
+        } else if (b.n) {
+                uint8_t *copy;
+
+                if (r->fake->split && b.n > r->fake->split)
+                        b.n = r->fake->split;
+                copy = mem_alloc(b.n); /* exactly sized, so that reading past it is seen */
+                memcpy(copy, b.p, b.n);
+                buffer_consume(&f->in, b.n);
+                r->sink.on_data(r->sink.arg, s, bytes_of(copy, b.n));
+                free(copy);
+        } else {
+                f->end_reported = true;
+                r->sink.on_hangup(r->sink.arg, s, 0);
+        }
+}
+
+static int fake_wait(struct reactor *r, uint64_t deadline)
+{
+        int n = 0;
+
+        (void)deadline;
+        for (int fd = 0; fd < FAKE_MAX; fd++) {
+                struct fake_stream *f = r->fake->streams[fd];
+
+                if (f && fake_ready(f)) {
+                        fake_report(r, f);
+                        n++;
+                }
+        }
+        return n;
+}
+
+const struct reactor_ops reactor_fake = {
+        .name = "fake",
+        .stream_size = 0,
+        .init = fake_init,
+        .deinit = fake_deinit,
+        .add = fake_add,
+        .pause = fake_pause,
+        .flush = fake_flush,
+        .remove = fake_remove,
+        .wait = fake_wait,
+};
