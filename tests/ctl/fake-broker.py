@@ -124,7 +124,7 @@ def answer(connection, mode, words):
     elif mode == "odd":
         connection.sendall(encode([]))
     elif mode == "noperm":
-        connection.sendall(b"-NOPERM not you\r\n")
+        connection.sendall(b"-NOPERM not you\x1b[2J\r\n")
     elif mode == "silent":
         pass
     elif verb == b"PING":
