@@ -259,7 +259,7 @@ static void shard_finish_all(struct shard *s)
                 client_finish(container_of(i, struct client, all));
 }
 
-/* Moves a stop forward. Return: whether the shard may end. */
+/* Moves a stop forward. Return: whether the shard may end once its last messages have left. */
 static bool shard_stop(struct shard *s)
 {
         if (s->now >= s->stop_deadline)
@@ -272,7 +272,7 @@ static bool shard_stop(struct shard *s)
                 s->stop = SHARD_STOPPED;
                 port_send(s->port, s->options.n_shards, MESSAGE_STOPPED, 0, PORT_UNCOUNTED);
         }
-        return s->stop == SHARD_STOPPED && (!port_spilled(s->port) || s->now >= s->stop_deadline);
+        return s->stop == SHARD_STOPPED;
 }
 
 /* Ends clients that do not take their last output. */
