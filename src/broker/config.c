@@ -398,19 +398,6 @@ static void check_paths(struct section *s)
         }
 }
 
-static void check_cpus(struct section *s)
-{
-        const struct config_node *cpus = section_value(s, "cpus"), *shards = section_value(s, "shards");
-        const struct config *config = s->base;
-
-        if (!shards || config->cpus != CONFIG_CPUS_LIST || config->n_cpu_list >= config->shards)
-                return;
-        config_report_add_pair(
-                s->report, cpus->start, 1, shards->start,
-                "\"cpus\" lists %u CPU%s, expected one for each of the %u shards that are asked for",
-                config->n_cpu_list, config->n_cpu_list == 1 ? "" : "s", config->shards);
-}
-
 /* ---- the whole */
 
 static void config_read_tree(struct config *config, const struct config_tree *tree,
@@ -427,7 +414,6 @@ static void config_read_tree(struct config *config, const struct config_tree *tr
         if (tree->root->kind == CONFIG_NODE_MAPPING) {
                 section_read(&s, tree->root, tree->complete);
                 check_paths(&s);
-                check_cpus(&s);
         } else if (tree->root->kind != CONFIG_NODE_BAD) {
                 config_report_add(report, tree->root->start, 1, "expected lines of \"key: value\", got %s",
                                   tree->root->kind == CONFIG_NODE_LIST ? "a list" : "a value alone");

@@ -6,6 +6,8 @@
 #include "broker/config.h"
 #include "broker/config_option.h"
 
+#define MDOC_WIDTH 78 /* columns */
+
 /* ---- YAML */
 
 static void dump_value(const struct config_option *o, const void *base, const char *indent, FILE *out)
@@ -48,37 +50,48 @@ void config_dump(const struct config *config, FILE *out)
 
 /* ---- mdoc */
 
-/* Text whose sentences each start a line, as mdoc wants it. */
+/*
+ * Text as mdoc wants it: a sentence starts a line, no line is longer than MDOC_WIDTH, and none starts with a
+ * character that would make it a macro.
+ */
 static void mdoc_text(const char *text, FILE *out)
 {
-        for (const char *s = text; *s; s++) {
-                if (*s == '\\')
-                        fputs("\\e", out);
-                else if (s > text && *s == ' ' && s[-1] == '.')
+        size_t column = 0, n;
+
+        for (const char *word = text; *word; word += n + strspn(word + n, " ")) {
+                n = strcspn(word, " ");
+                if (column && (word[-2] == '.' || column + 1 + n > MDOC_WIDTH)) {
                         fputc('\n', out);
-                else
-                        fputc(*s, out);
+                        column = 0;
+                }
+                if (column)
+                        fputc(' ', out);
+                else if (*word == '.' || *word == '\'')
+                        fputs("\\&", out);
+                for (size_t i = 0; i < n; i++)
+                        fputs(word[i] == '\\' ? "\\e" : (char[2]){ word[i], 0 }, out);
+                column += n + !!column;
         }
         fputc('\n', out);
 }
 
 static void mdoc_option(const struct config_option *o, FILE *out)
 {
-        struct buffer expect = { 0 };
+        struct buffer value = { 0 };
 
-        config_option_expect(o, &expect);
         fprintf(out, ".It Ic %s\n", o->name);
         mdoc_text(o->help, out);
-        fputs(".Pp\n", out);
-        fprintf(out, "Value: %.*s.\n", (int)buffer_size(&expect), (const char *)expect.data);
+        buffer_printf(&value, "Value: ");
+        config_option_expect(o, &value);
+        buffer_printf(&value, ".");
+        fputs(".br\n", out);
+        mdoc_text((const char *)value.data, out);
         if (!o->fallback)
-                fputs("Must be given.\n", out);
+                fputs(".br\nIt must be given.\n", out);
         else if (*o->fallback)
-                fprintf(out, "Default: %s.\n", o->fallback);
-        else
-                fputs("Default: not set.\n", out);
-        fprintf(out, "Applies: at %s.\n", o->reloadable ? "start and reload" : "start");
-        buffer_deinit(&expect);
+                fprintf(out, ".br\nDefault: %s.\n", o->fallback);
+        fprintf(out, ".br\nRead: at %s.\n", o->reloadable ? "start and at a reload" : "start");
+        buffer_deinit(&value);
 }
 
 void config_print_mdoc(FILE *out)

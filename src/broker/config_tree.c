@@ -2,7 +2,6 @@
 
 #include "broker/config_tree.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,9 +274,11 @@ static int tree_syntax_error(struct builder *b)
         if (b->parser.error == YAML_MEMORY_ERROR)
                 return error_origin(-ENOMEM);
         config_phrase_add(b->report, &problem, b->spanning);
-        b->spanning = NULL;
-        if (b->value) /* the slip may have changed it */
+        /* A value that the slip may have changed is not worth an error of its own. */
+        if (b->value && (b->spanning || config_report_line(b->report, b->value->start) ==
+                                                config_report_line(b->report, problem.offset)))
                 b->value->kind = CONFIG_NODE_BAD;
+        b->spanning = NULL;
         return 0;
 }
 

@@ -61,12 +61,13 @@ static int reader_error_dollar(struct reader_scratch *scratch, uint8_t got, cons
         return reader_error((const char *)b->data, errorp);
 }
 
+/* Room for n views, and for one in any case. */
 static int scratch_reserve(struct reader_scratch *scratch, size_t n)
 {
         size_t cap = scratch->cap ? scratch->cap : READER_ARGV_MIN;
         struct bytes *argv;
 
-        if (n <= scratch->cap)
+        if (scratch->cap && n <= scratch->cap)
                 return 0;
         while (cap < n)
                 cap *= 2;
@@ -155,20 +156,30 @@ static bool number_parse(struct bytes s, int64_t *np)
 }
 
 /*
- * The usual number: at most 9 digits, no zero ahead, its line's two end bytes in sight. Return: the first byte
+ * The usual number: at most 9 digits, no zero ahead, its line's two end bytes in sight. One digit or two cost
+ * no branch that depends on which, because lengths of payloads are unpredictable there. Return: the first byte
  * behind the line; NULL: anything else, look closer.
  */
 static inline const uint8_t *number_fast(const uint8_t *p, const uint8_t *end, uint32_t *np)
 {
-        const uint8_t *stop = end - p > 9 ? p + 9 : end;
-        uint32_t n, digit;
+        const uint8_t *first = p, *stop;
+        uint32_t n, digit, two;
 
-        if (p == end || (n = (uint32_t)*p - '0') - 1 > 8)
+        if (end - p < 4 || (n = (uint32_t)*p - '0') - 1 > 8)
                 return NULL;
-        while (++p < stop && (digit = (uint32_t)*p - '0') <= 9)
-                n = n * 10 + digit;
-        if (end - p < 2 || *p != '\r')
-                return NULL;
+        digit = (uint32_t)p[1] - '0';
+        two = digit <= 9;
+        n += two * (n * 9 + digit);
+        p += 1 + two;
+        if (*p != '\r') {
+                stop = end - first > 9 ? first + 9 : end;
+                while (two && p < stop && (digit = (uint32_t)*p - '0') <= 9) {
+                        n = n * 10 + digit;
+                        p++;
+                }
+                if (end - p < 2 || *p != '\r')
+                        return NULL;
+        }
         *np = n;
         return p + 2;
 }
@@ -232,76 +243,81 @@ static inline int multibulk_begin(struct scan *scan, const struct reader_limits 
 }
 
 /*
- * Continues behind the "*n" line. Where argv is not NULL, the views of the arguments are written there.
- * Return: 0: complete, READER_E_MORE: scan stands at what is missing, READER_E_PROTOCOL.
+ * The arguments that are whole in start..stop and have their usual form, up to the first that is not. This is
+ * the path of a burst of small requests.
  */
-static inline __attribute__((always_inline)) int
-multibulk_args(struct scan *scan, const struct reader_limits *limits, struct reader_scratch *scratch,
-               struct bytes view, struct bytes *argv, const char **errorp)
+static inline void multibulk_fast(struct scan *scan, const uint8_t *start, const uint8_t *stop,
+                                  uint64_t bulk_max, struct bytes *argv)
 {
-        const uint8_t *end = view.p + view.n;
-        size_t pos = scan->pos;
-        uint64_t bulk = scan->bulk;
-        uint32_t args = scan->args;
-        int k = 0;
+        const uint8_t *p = start + scan->pos, *data;
+        uint32_t args = scan->args, n;
 
         for (; args; args--) {
-                if (!bulk) {
-                        const uint8_t *p = NULL;
-                        uint32_t n;
-                        uint64_t len;
-
-                        if (pos < view.n && view.p[pos] == '$')
-                                p = number_fast(view.p + pos + 1, end, &n);
-                        if (p) {
-                                pos = (size_t)(p - view.p);
-                                len = n;
-                        } else if ((k = multibulk_length(scratch, view, &pos, &len, errorp))) {
-                                break;
-                        }
-                        if (len > limits->bulk_max) {
-                                k = reader_error("Protocol error: invalid bulk length", errorp);
-                                break;
-                        }
-                        bulk = len + 2;
-                        if (pos > limits->request_max || bulk > limits->request_max - pos) {
-                                k = reader_error_size(errorp);
-                                break;
-                        }
-                }
-                if (view.n - pos < bulk) {
-                        k = READER_E_MORE;
+                if (stop - p < READER_ARG_MIN || *p != '$')
                         break;
-                }
-                if (argv)
-                        *argv++ = bytes_of(view.p + pos, (size_t)bulk - 2);
-                pos += (size_t)bulk;
-                bulk = 0;
+                data = number_fast(p + 1, stop, &n);
+                if (!data || n > bulk_max || (size_t)(stop - data) < (size_t)n + 2)
+                        break;
+                *argv++ = bytes_of(data, n);
+                p = data + n + 2;
         }
-        scan->pos = pos;
-        scan->bulk = bulk;
+        scan->pos = (size_t)(p - start);
         scan->args = args;
-        return k;
+}
+
+/*
+ * Continues anywhere behind the "*n" line, with every form and every error. argv: where the views of the
+ * arguments to come are written; NULL: nowhere. Return: 0: complete, READER_E_MORE: scan stands at what is
+ * missing, READER_E_PROTOCOL.
+ */
+static int multibulk_args(struct scan *scan, const struct reader_limits *limits, struct reader_scratch *scratch,
+                          struct bytes view, struct bytes *argv, const char **errorp)
+{
+        for (; scan->args; scan->args--) {
+                if (!scan->bulk) {
+                        uint64_t len;
+                        int k = multibulk_length(scratch, view, &scan->pos, &len, errorp);
+
+                        if (k)
+                                return k;
+                        if (len > limits->bulk_max)
+                                return reader_error("Protocol error: invalid bulk length", errorp);
+                        scan->bulk = len + 2;
+                        if (scan->pos > limits->request_max || scan->bulk > limits->request_max - scan->pos)
+                                return reader_error_size(errorp);
+                }
+                if (view.n - scan->pos < scan->bulk)
+                        return READER_E_MORE;
+                if (argv)
+                        *argv++ = bytes_of(view.p + scan->pos, (size_t)scan->bulk - 2);
+                scan->pos += (size_t)scan->bulk;
+                scan->bulk = 0;
+        }
+        return 0;
 }
 
 /*
  * Parses a request from its first byte on. The room for the views is reserved by what can be complete in view,
  * not by what the client declares.
  */
-static inline int multibulk_parse(struct scan *scan, const struct reader_limits *limits,
-                                  struct reader_scratch *scratch, struct bytes view, const char **errorp)
+static int multibulk_parse(struct scan *scan, const struct reader_limits *limits,
+                           struct reader_scratch *scratch, struct bytes view, const char **errorp)
 {
+        size_t n = view.n < limits->request_max ? view.n : (size_t)limits->request_max;
         size_t most;
         int k = multibulk_begin(scan, limits, view, errorp);
 
         if (k)
                 return k;
-        most = (view.n - scan->pos) / READER_ARG_MIN;
-        if (most > scan->argc)
-                most = scan->argc;
-        if (most >= scratch->cap && scratch_reserve(scratch, most + 1))
-                return READER_E_NOMEM;
-        return multibulk_args(scan, limits, scratch, view, scratch->argv, errorp);
+        if (scan->argc > scratch->cap) {
+                most = (view.n - scan->pos) / READER_ARG_MIN;
+                if (scratch_reserve(scratch, most < scan->argc ? most : scan->argc))
+                        return READER_E_NOMEM;
+        }
+        multibulk_fast(scan, view.p, view.p + n, limits->bulk_max, scratch->argv);
+        if (!scan->args)
+                return 0;
+        return multibulk_args(scan, limits, scratch, view, scratch->argv + (scan->argc - scan->args), errorp);
 }
 
 /* ---------------------------------------------------------------- inline */
@@ -444,8 +460,8 @@ static int inline_parse(struct scan *scan, const struct reader_limits *limits, s
 /* ---------------------------------------------------------------- requests */
 
 /* Parses one request from its first byte on; view is not empty and scan is zero. */
-static inline int request_parse(struct scan *scan, const struct reader_limits *limits,
-                                struct reader_scratch *scratch, struct bytes view, const char **errorp)
+static int request_parse(struct scan *scan, const struct reader_limits *limits, struct reader_scratch *scratch,
+                         struct bytes view, const char **errorp)
 {
         if (view.p[0] == '*')
                 return multibulk_parse(scan, limits, scratch, view, errorp);

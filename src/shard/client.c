@@ -243,8 +243,8 @@ void client_on_hangup(struct client *c, int error)
                 return;
         }
         c->eof = true;
-        if (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS && c->shard->stop == SHARD_RUNS)
-                client_finish(c);
+        if (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS)
+                list_add_tail(&c->shard->ended, &c->waiting);
 }
 
 void client_on_drained(struct client *c)

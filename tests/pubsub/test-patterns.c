@@ -47,10 +47,9 @@ static size_t check_match(const struct patterns *patterns, struct entry *entries
         for (size_t i = 0; i < n; i++)
                 entries[i].n_found = 0;
         tried = patterns_match(patterns, text, found, NULL);
-        for (size_t i = 0; i < n; i++)
-                ck_assert_msg(entries[i].n_found ==
-                                      (entries[i].in && reference_glob(bytes_str(entries[i].text), text)),
-                              "%s", entries[i].text);
+        for (size_t i = 0; i < n; i++) /* without ck_assert() for each success, which is slow */
+                if (entries[i].n_found != (entries[i].in && reference_glob(bytes_str(entries[i].text), text)))
+                        ck_abort_msg("%s", entries[i].text);
         return tried;
 }
 

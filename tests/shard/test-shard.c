@@ -15,9 +15,11 @@ static struct cluster cl;
 
 static void start(unsigned n_shards)
 {
-        struct cluster_options options = {
-                .n_shards = n_shards, .capacity = 2, .backlog_bytes = 400, .output_max = 100000
-        };
+        struct cluster_options options = { .n_shards = n_shards,
+                                           .capacity = 2,
+                                           .backlog_bytes = 400,
+                                           .output_max = 100000,
+                                           .drain_budget = 3 };
 
         cluster_init(&cl, &options);
 }

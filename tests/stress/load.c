@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define READ_BYTES (64 * 1024)
+#define BATCH      16 /* few, so that a program acts often between them */
 
 void (*fail_hook)(void);
 
@@ -153,8 +154,8 @@ void load_deinit(struct load *load)
 
 void load_wait(struct load *load, int ms)
 {
-        struct epoll_event events[256];
-        int n = epoll_wait(load->epoll, events, 256, ms);
+        struct epoll_event events[BATCH];
+        int n = epoll_wait(load->epoll, events, BATCH, ms);
 
         for (int i = 0; i < n; i++) {
                 struct conn *conn = events[i].data.ptr;
