@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Order of one publisher's messages, and what an acknowledgement promises."""
 
+import threading
+
 from resp import encode, frame
 from suite import case, need, scale
 
@@ -121,15 +123,18 @@ def subscription_starts_between_two_messages(env):
     subs = env.spread(1)
     for turn in range(scale(6, 200)):
         name = f"join{turn}"
-        count = 3000
-        for n, p in enumerate(pubs):
-            p.send_raw(b"".join(encode("PUBLISH", name, f"{n} {i}") for i in range(count)))
+        count = 4000
+        bursts = [b"".join(encode("PUBLISH", name, f"{n} {i}") for i in range(count)) for n in range(len(pubs))]
+        threads = [threading.Thread(target=p.send_raw, args=(burst,)) for p, burst in zip(pubs, bursts)]
+        for thread in threads:
+            thread.start()
         for s in subs:
             s.send("SUBSCRIBE", name)
-        for s in subs:
             got = list(s.read("the acknowledgement"))
             need(got[:2] == [b"subscribe", name.encode()], f"before the acknowledgement came {got}")
             s.channels.add(name.encode())
+        for thread in threads:
+            thread.join()
         counts = 0
         for p in pubs:
             mine = [p.read("a receiver count") for _ in range(count)]
