@@ -11,6 +11,7 @@
 #include "shard/client.h"
 #include "shard/gather.h"
 #include "shard/state.h"
+#include "util/plant.h"
 
 #define S COMMAND_SUBSCRIBED
 #define A COMMAND_ADMIN
@@ -236,7 +237,8 @@ enum command_result command_dispatch(struct client *c, const struct request *req
             bytes_is(request->argv[0], "publish")) {
                 r = command_publish(c, request);
         } else {
-                deliver_settle(s);
+                if (!PLANTED(7))
+                        deliver_settle(s);
                 r = command_dispatch_other(c, request);
         }
         s->status.commands += r == COMMAND_DONE;
