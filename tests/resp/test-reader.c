@@ -67,6 +67,9 @@ static const struct bytes streams[] = {
         ROW("*1\r\n$+4\r\nPING\r\n"),
         ROW("*1\r\n$4x\r\n"),
         ROW("*1\r\n$21\r\n"),
+        ROW("*1\r\n$21\r\n012345678901234567890\r\n"),
+        ROW("*2\r\n$20\r\n01234567890123456789\r\n$11\r\n0123456789a\r\n"),
+        ROW("*3\r\n$20\r\n01234567890123456789\r\n$3\r\n012\r\n$1\r\n0\r\nPING\r\n"),
         ROW("*1\r\n$20\r\n01234567890123456789\r\n"),
         ROW("*2\r\n$20\r\n01234567890123456789\r\n$10\r\n0123456789\r\n"),
         ROW("*2\r\n$20\r\n01234567890123456789\r\n$9\r\n012345678\r\n"),
@@ -203,6 +206,7 @@ START_TEST(declared_lengths_beyond_the_limits_are_errors_and_never_wrap)
         ck_assert_error("*1\r\n$18446744073709551617\r\na\r\n", length);
         ck_assert_ptr_null(error_of(BYTES_LITERAL("*2147483647\r\n$9223372036854775807\r\nabc"), &endless));
         ck_assert_pstr_eq(error_of(BYTES_LITERAL("*1\r\n$9223372036854775808\r\n"), &endless), length);
+        ck_assert_pstr_eq(error_of(BYTES_LITERAL("*1\r\n$-1\r\n"), &endless), length);
 }
 END_TEST
 
@@ -443,7 +447,8 @@ START_TEST(an_unread_request_comes_again_from_the_input_or_from_what_was_kept)
 }
 END_TEST
 
-/* A line of 64 KiB byte by byte: while its end was not seen, the reader knows that there is nothing to look at. */
+/* A line of 64 KiB byte by byte: while its end was not seen, the reader knows that there is nothing to look at.
+ */
 START_TEST(a_trickled_request_is_not_scanned_again_for_each_byte)
 {
         enum { ROUNDS = 8, N = 65536 };
