@@ -15,6 +15,8 @@
 #define CONFIG_CPUS_MAX   1024
 #define CONFIG_ERRORS_MAX 20 /* reported in one pass */
 
+#define CONFIG_LISTENERS_MAX 64
+
 enum config_reactor {
         CONFIG_REACTOR_AUTO,
         CONFIG_REACTOR_LIBEV,
@@ -64,6 +66,9 @@ enum {
  * Return: 0, CONFIG_E_INVALID (also for a file that cannot be read), -ENOMEM.
  */
 int config_load(struct config **configp, const char *file, FILE *errors);
+
+/* config_load() of n bytes that are at hand; file is what messages call them, and the config's file. */
+int config_parse(struct config **configp, const char *file, const void *bytes, size_t n, FILE *errors);
 
 /* Return: NULL. */
 struct config *config_free(struct config *config);

@@ -177,11 +177,13 @@ static int listener_take_lock(struct listener *l, uint64_t patience_ns)
         case LOCK_E_BUSY:
                 return listener_refuse_served(l, "broker", holder);
         case LOCK_E_FOREIGN:
-                return listener_refuse(
-                        l, "its lock file (the same name with \".lock\") is no plain file of its own");
+                log_error("cannot listen on %s: its lock file %s.lock is no plain file of its own", l->path,
+                          l->path);
+                return LISTENER_E_REFUSED;
         default:
-                errno = -r;
-                return listener_refuse_errno(l, "open or lock of its lock file (the same name with \".lock\")");
+                log_error("cannot listen on %s: cannot open and lock its lock file %s.lock: %s", l->path,
+                          l->path, strerror(-r));
+                return LISTENER_E_REFUSED;
         }
 }
 

@@ -27,7 +27,7 @@
 #define GLOB_STEPS(_n) ((void)0)
 #endif
 
-#define TRY_MAX   1024 /* bytes of segment times text up to which trying each place is not worth avoiding */
+#define TRY_MAX   512 /* bytes of segment times text up to which trying each place is not worth avoiding */
 #define WORD_BITS 64
 
 struct segment {

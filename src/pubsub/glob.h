@@ -22,10 +22,12 @@
  */
 
 /*
- * No recursion. The work, in steps of one byte of pattern or text, is linear in pattern.n + text.n when between
- * two '*' there are either only literal bytes, or at most 64 of them, '?' and classes together, however long a
- * class is. A longer such mixture multiplies the text's part by one 64th of its length; it takes 32 bytes of
- * memory per byte matched while it is searched and, without memory, pattern.n * text.n steps.
+ * No recursion, and no choice is taken back. The work, in bytes of pattern or text looked at, is linear in
+ * pattern.n
+ * + text.n when between two '*' there are either only literal bytes, or at most 64 of them, '?' and classes
+ * together, however long a class is; each of these may cost some hundred steps. A longer such mixture
+ * multiplies the text's part by one 64th of its length. It takes 32 bytes of memory per byte matched while it
+ * is searched and, without memory, at most pattern.n * text.n steps.
  */
 bool glob_match(struct bytes pattern, struct bytes text);
 

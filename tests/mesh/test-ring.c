@@ -87,7 +87,7 @@ START_TEST(order_is_kept_over_any_interleaving_of_the_two_ends)
         for (unsigned capacity = 1; capacity <= CAPACITY; capacity *= 2) {
                 setup(capacity);
                 in = out = 0;
-                for (int turn = 0; turn < 100000; turn++) {
+                for (int turn = 0; turn < 3000; turn++) {
                         switch (prng_below(&prng, 4)) {
                         case 0:
                                 in += push(in);
@@ -106,7 +106,7 @@ START_TEST(order_is_kept_over_any_interleaving_of_the_two_ends)
                         ck_assert_uint_le(in - out, capacity);
                         ck_assert_uint_ge(ring_writer_used(&w), in - out);
                 }
-                ck_assert_uint_gt(out, 1000);
+                ck_assert_uint_gt(out, 100);
         }
 }
 END_TEST
@@ -114,6 +114,7 @@ END_TEST
 START_TEST(data_lies_in_the_slot_up_to_its_size_and_in_a_block_above)
 {
         static const uint32_t sizes[] = { 0, 1, RING_INLINE_SIZE, RING_INLINE_SIZE + 1, 100000 };
+        uint32_t n;
 
         setup(CAPACITY);
         for (unsigned i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
@@ -128,8 +129,9 @@ START_TEST(data_lies_in_the_slot_up_to_its_size_and_in_a_block_above)
                 slot = ring_reader_next(&r);
                 ck_assert_uint_eq(slot->size, sizes[i]);
                 data = ring_slot_data(slot);
-                for (uint32_t k = 0; k < sizes[i]; k++)
-                        ck_assert_uint_eq(data[k], i);
+                for (n = 0; n < sizes[i] && data[n] == i; n++)
+                        ;
+                ck_assert_uint_eq(n, sizes[i]);
                 ring_slot_done(slot);
                 ring_reader_release(&r);
         }

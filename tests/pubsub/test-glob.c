@@ -153,7 +153,7 @@ static void check_random(struct prng *prng, size_t pattern_max, const char *patt
         uint8_t *p = malloc(pattern_max + 2), *t = malloc(text_max);
         unsigned matched = 0;
 
-        while (turns-- > 0) {
+        while (turns-- > 0) { /* without ck_assert() for each success, which costs more than the match */
                 struct bytes pattern = random_bytes(prng, p + 1, pattern_max, pattern_bytes);
                 struct bytes text = random_bytes(prng, t, text_max, text_bytes);
 
@@ -162,8 +162,8 @@ static void check_random(struct prng *prng, size_t pattern_max, const char *patt
                         pattern = bytes_of(p, pattern.n + 2);
                 }
                 matched += glob_match(pattern, text);
-                ck_assert_msg(glob_match(pattern, text) == reference_glob(pattern, text), "%.*s against %.*s",
-                              (int)pattern.n, pattern.p, (int)text.n, text.p);
+                if (glob_match(pattern, text) != reference_glob(pattern, text))
+                        ck_abort_msg("%.*s against %.*s", (int)pattern.n, pattern.p, (int)text.n, text.p);
                 if (text.n > 0 && reference_glob(pattern, text)) {
                         struct bytes prefix = glob_literal_prefix(pattern),
                                      suffix = glob_literal_suffix(pattern);
@@ -182,7 +182,7 @@ START_TEST(random_patterns_match_what_the_reference_matches)
 {
         struct prng prng = { 1 };
 
-        check_random(&prng, 10, "ab]-^\\[*?", 6, "ab]-^\\[*", 400000, false);
+        check_random(&prng, 10, "ab]-^\\[*?", 6, "ab]-^\\[*", 150000, false);
         check_random(&prng, 8, "ab?*", 20, "ab", 100000, false);
         check_random(&prng, 6, "aab", 12, "ab", 20000, true);
 }
@@ -192,10 +192,10 @@ START_TEST(long_texts_are_searched_as_short_ones_are)
 {
         struct prng prng = { 2 };
 
-        check_random(&prng, 12, "ab?[]^*", 900, "aaab", 3000, true);
-        check_random(&prng, 90, "aa?", 1500, "aaaaaaaaaaaaaaaaaaaaaaaaaaab", 1000, true);
-        check_random(&prng, 200, "aaaaaaa????[]ab", 900, "aaaaaab", 2000, true);
-        check_random(&prng, 300, "?", 900, "ab", 500, true);
+        check_random(&prng, 12, "ab?[]^*", 900, "aaab", 2000, true);
+        check_random(&prng, 90, "aa?", 1500, "aaaaaaaaaaaaaaaaaaaaaaaaaaab", 500, true);
+        check_random(&prng, 200, "aaaaaaa????[]ab", 900, "aaaaaab", 500, true);
+        check_random(&prng, 300, "?", 900, "ab", 100, true);
 }
 END_TEST
 
@@ -203,7 +203,7 @@ START_TEST(segments_around_the_word_size_are_found_at_every_place)
 {
         uint8_t pattern[202], text[2048];
 
-        for (size_t n = 60; n <= 200; n += n == 70 ? 50 : 1) {
+        for (size_t n = 60; n <= 200; n += n == 70 ? 55 : n == 130 ? 60 : 1) {
                 memset(pattern, '?', sizeof(pattern));
                 pattern[0] = pattern[n + 1] = '*';
                 pattern[1] = pattern[n] = 'x';

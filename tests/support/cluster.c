@@ -11,7 +11,7 @@
 
 static uint64_t fake_now = 1000000;
 
-static uint64_t cluster_now(void)
+uint64_t cluster_now(void)
 {
         return fake_now;
 }
@@ -74,7 +74,7 @@ void cluster_init(struct cluster *cl, const struct cluster_options *options)
                                                .reactor_ops = &reactor_fake,
                                                .wake_fd = -1,
                                                .now = cluster_now,
-                                               .drain_budget = 3,
+                                               .drain_budget = options->drain_budget,
                                                .request_max = 1 << 20,
                                                .output_max = options->output_max,
                                                .linger_ns = NSEC_PER_SEC,
@@ -100,6 +100,15 @@ void cluster_turn(struct cluster *cl, unsigned i)
         cl->stopped[i] = r == SHARD_E_STOPPED;
 }
 
+bool cluster_control(struct cluster *cl)
+{
+        bool work = port_ready(cl->control);
+
+        port_drain(cl->control, 1000, control_on_message, cl);
+        port_flush(cl->control);
+        return work;
+}
+
 /* Rounds of everybody's turns, until a few in a row brought nothing to anybody. */
 unsigned cluster_settle(struct cluster *cl)
 {
@@ -114,8 +123,7 @@ unsigned cluster_settle(struct cluster *cl)
                         work += cl->stopped[i] ? 0 : fake_runnable(cl->fakes[i]) || port_ready(port);
                         cluster_turn(cl, i);
                 }
-                work += port_drain(cl->control, 1000, control_on_message, cl) + port_spilled(cl->control);
-                port_flush(cl->control);
+                work += cluster_control(cl);
                 quiet = work ? 0 : quiet + 1;
                 assert(++rounds < 1000000);
         }

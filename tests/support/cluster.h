@@ -29,6 +29,7 @@ struct cluster_options {
         unsigned capacity;
         size_t backlog_bytes;
         uint64_t output_max;
+        unsigned drain_budget;
 };
 
 void cluster_init(struct cluster *cl, const struct cluster_options *options);
@@ -43,7 +44,11 @@ int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid);
 unsigned cluster_settle(struct cluster *cl);
 void cluster_turn(struct cluster *cl, unsigned shard);
 
+/* Lets control take its messages. Return: whether it had something to do. */
+bool cluster_control(struct cluster *cl);
+
 /* The clock that all shards see, in ns. */
+uint64_t cluster_now(void);
 void cluster_advance(uint64_t ns);
 
 void cluster_say(struct cluster *cl, unsigned shard, int fd, const char *text);

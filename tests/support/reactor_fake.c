@@ -12,6 +12,9 @@
 
 struct fake {
         size_t split;
+        void (*on_block)(void *arg, uint64_t deadline);
+        void *arg;
+        int top; /* descriptors in use are below */
         struct fake_stream *streams[FAKE_MAX];
 };
 
@@ -39,6 +42,8 @@ struct fake_stream *fake_stream(struct fake *fake, int fd)
         if (!fake->streams[fd]) {
                 fake->streams[fd] = mem_zalloc(sizeof(struct fake_stream));
                 fake->streams[fd]->accept = SIZE_MAX;
+                if (fd >= fake->top)
+                        fake->top = fd + 1;
         }
         return fake->streams[fd];
 }
@@ -61,6 +66,12 @@ void fake_fail(struct fake *fake, int fd, int error)
 void fake_accept(struct fake *fake, int fd, size_t bytes)
 {
         fake_stream(fake, fd)->accept = bytes;
+}
+
+void fake_on_block(struct fake *fake, void (*on_block)(void *arg, uint64_t deadline), void *arg)
+{
+        fake->on_block = on_block;
+        fake->arg = arg;
 }
 
 void fake_free(struct fake *fake)
@@ -95,7 +106,7 @@ static bool fake_ready(const struct fake_stream *f)
 
 bool fake_runnable(const struct fake *fake)
 {
-        for (int fd = 0; fd < FAKE_MAX; fd++)
+        for (int fd = 0; fd < fake->top; fd++)
                 if (fake->streams[fd] && fake_ready(fake->streams[fd]))
                         return true;
         return false;
@@ -220,8 +231,9 @@ static int fake_wait(struct reactor *r, uint64_t deadline)
 {
         int n = 0;
 
-        (void)deadline;
-        for (int fd = 0; fd < FAKE_MAX; fd++) {
+        if (deadline && r->fake->on_block && !fake_runnable(r->fake))
+                r->fake->on_block(r->fake->arg, deadline);
+        for (int fd = 0; fd < r->fake->top; fd++) {
                 struct fake_stream *f = r->fake->streams[fd];
 
                 if (f && fake_ready(f)) {

@@ -42,6 +42,12 @@ void fake_end(struct fake *fake, int fd);
 void fake_fail(struct fake *fake, int fd, int error);
 void fake_accept(struct fake *fake, int fd, size_t bytes);
 
+/*
+ * What a wait() that would block does instead of returning at once: on_block(arg, deadline) may switch to
+ * another shard, and returns when this one is to look again. NULL: nothing.
+ */
+void fake_on_block(struct fake *fake, void (*on_block)(void *arg, uint64_t deadline), void *arg);
+
 /* Whether the next wait() has something to deliver. */
 bool fake_runnable(const struct fake *fake);
 void fake_free(struct fake *fake);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* The two other readings of the table of options: the configuration as YAML, and the options as manual text. */
+
+#include <string.h>
+
+#include "broker/config.h"
+#include "broker/config_option.h"
+
+#define MDOC_WIDTH 78 /* columns */
+
+/* ---- YAML */
+
+static void dump_value(const struct config_option *o, const void *base, const char *indent, FILE *out)
+{
+        struct buffer value = { 0 };
+
+        if (config_option_write(o, base, &value))
+                fprintf(out, "%s%s: %.*s\n", indent, o->name, (int)buffer_size(&value),
+                        (const char *)value.data);
+        else
+                fprintf(out, "    # %s: not set\n", o->name);
+        buffer_deinit(&value);
+}
+
+/* The path comes first; an abstract socket has nothing that belongs to a file. */
+static void dump_listener(const struct config_listener *listener, FILE *out)
+{
+        for (size_t i = 0; i < config_n_listener_options; i++) {
+                const struct config_option *o = &config_listener_options[i];
+
+                if (*listener->path == '@' && (o->type == CONFIG_TYPE_MODE || o->type == CONFIG_TYPE_USER ||
+                                               o->type == CONFIG_TYPE_GROUP))
+                        continue;
+                dump_value(o, listener, i ? "    " : "  - ", out);
+        }
+}
+
+void config_dump(const struct config *config, FILE *out)
+{
+        for (size_t i = 0; i < config_n_options; i++) {
+                if (config_options[i].type != CONFIG_TYPE_LISTENERS) {
+                        dump_value(&config_options[i], config, "", out);
+                        continue;
+                }
+                fprintf(out, "%s:\n", config_options[i].name);
+                for (unsigned j = 0; j < config->n_listeners; j++)
+                        dump_listener(&config->listeners[j], out);
+        }
+}
+
+/* ---- mdoc */
+
+/*
+ * Text as mdoc wants it: a sentence starts a line, no line is longer than MDOC_WIDTH, and none starts with a
+ * character that would make it a macro.
+ */
+static void mdoc_text(const char *text, FILE *out)
+{
+        size_t column = 0, n;
+
+        for (const char *word = text; *word; word += n + strspn(word + n, " ")) {
+                n = strcspn(word, " ");
+                if (column && (word[-2] == '.' || column + 1 + n > MDOC_WIDTH)) {
+                        fputc('\n', out);
+                        column = 0;
+                }
+                if (column)
+                        fputc(' ', out);
+                else if (*word == '.' || *word == '\'')
+                        fputs("\\&", out);
+                for (size_t i = 0; i < n; i++)
+                        fputs(word[i] == '\\' ? "\\e" : (char[2]){ word[i], 0 }, out);
+                column += n + !!column;
+        }
+        fputc('\n', out);
+}
+
+static void mdoc_option(const struct config_option *o, FILE *out)
+{
+        struct buffer value = { 0 };
+
+        fprintf(out, ".It Ic %s\n", o->name);
+        mdoc_text(o->help, out);
+        buffer_printf(&value, "Value: ");
+        config_option_expect(o, &value);
+        buffer_printf(&value, ".");
+        fputs(".br\n", out);
+        mdoc_text((const char *)value.data, out);
+        if (!o->fallback)
+                fputs(".br\nIt must be given.\n", out);
+        else if (*o->fallback)
+                fprintf(out, ".br\nDefault: %s.\n", o->fallback);
+        fprintf(out, ".br\nRead: at %s.\n", o->reloadable ? "start and at a reload" : "start");
+        buffer_deinit(&value);
+}
+
+void config_print_mdoc(FILE *out)
+{
+        fputs(".Bl -tag -width Ds\n", out);
+        for (size_t i = 0; i < config_n_options; i++) {
+                mdoc_option(&config_options[i], out);
+                if (config_options[i].type != CONFIG_TYPE_LISTENERS)
+                        continue;
+                fputs(".Bl -tag -width Ds\n", out);
+                for (size_t j = 0; j < config_n_listener_options; j++)
+                        mdoc_option(&config_listener_options[j], out);
+                fputs(".El\n", out);
+        }
+        fputs(".El\n", out);
+}

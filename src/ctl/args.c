@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parser is written out because getopt_long() takes any beginning of a long option for the whole, which
+ * turns every new option into a change of what old scripts mean, and cannot say what was meant.
+ */
+
+#include "ctl/args.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/say.h"
+#include "ctl/text.h"
+#include "util/clock.h"
+#include "util/mem.h"
+
+struct args_option {
+        char letter; /* names the option in struct ctl_verb; on the command line only if it has a short form */
+        bool is_short;
+        const char *name;
+        const char *value; /* what it takes, as the help shows it; NULL: nothing */
+        bool is_common;    /* goes with every verb */
+        const char *help;
+};
+
+static const struct args_option options[] = {
+        { 's', true, "socket", "SOCKET", true, "the broker's socket: a path, or @NAME for an abstract one" },
+        { 't', true, "timeout", "SECONDS", true, "wait at most this long for the broker (default 5)" },
+        { 'q', true, "quiet", NULL, true, "no notes on standard error, only errors" },
+        { 'h', true, "help", NULL, true, "print help and exit" },
+        { 'V', true, "version", NULL, true, "print the version and exit" },
+        { 'r', false, "require-receivers", NULL, false, "exit with 5 when nobody received the message" },
+        { 'p', true, "pattern", NULL, false, "the channels are patterns (* ? [a-z] [^x] \\x)" },
+        { 'n', true, "count", "N", false, "exit after N messages" },
+        { 'R', false, "raw", NULL, false, "no escapes, no human units: see the verb's help" },
+};
+
+#define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* ---------------------------------------------------------------- values */
+
+static int args_bad_value(const struct args_option *option, const char *value, const char *expected)
+{
+        return say_usage("bad value for --%s: got \"%s\", expected %s", option->name, value, expected);
+}
+
+/* Decimal seconds with an optional fraction; no sign, no exponent. */
+static int args_seconds(uint64_t *nsp, const struct args_option *option, const char *value)
+{
+        const char *expected = "seconds from 0.001 to 86400";
+        size_t whole = strspn(value, "0123456789"), rest = 0;
+        double seconds;
+
+        if (value[whole] == '.')
+                rest = 1 + strspn(value + whole + 1, "0123456789");
+        if (whole + rest == 0 || whole + rest > 16 || value[whole + rest] || !strcmp(value, "."))
+                return args_bad_value(option, value, expected);
+        seconds = strtod(value, NULL);
+        if (seconds < 0.001 || seconds > 86400)
+                return args_bad_value(option, value, expected);
+        *nsp = (uint64_t)(seconds * (double)NSEC_PER_SEC);
+        return CTL_OK;
+}
+
+static int args_number(uint64_t *np, const struct args_option *option, const char *value)
+{
+        size_t digits = strspn(value, "0123456789");
+        uint64_t n;
+
+        n = digits > 0 && digits <= 18 && !value[digits] ? strtoull(value, NULL, 10) : 0;
+        if (n == 0)
+                return args_bad_value(option, value, "an integer from 1 to 999999999999999999");
+        *np = n;
+        return CTL_OK;
+}
+
+static int args_apply(struct ctl_request *request, const struct args_option *option, const char *value)
+{
+        switch (option->letter) {
+        case 's':
+                request->socket = value;
+                return CTL_OK;
+        case 't':
+                return args_seconds(&request->timeout, option, value);
+        case 'n':
+                return args_number(&request->count, option, value);
+        case 'q':
+                request->quiet = true;
+                return CTL_OK;
+        case 'h':
+                request->help = true;
+                return CTL_OK;
+        case 'V':
+                request->version = true;
+                return CTL_OK;
+        case 'r':
+                request->require_receivers = true;
+                return CTL_OK;
+        case 'p':
+                request->pattern = true;
+                return CTL_OK;
+        default:
+                request->raw = true;
+                return CTL_OK;
+        }
+}
+
+/* ---------------------------------------------------------------- words */
+
+static int args_unknown_option(const char *name)
+{
+        const char *names[N_OPTIONS];
+        int i;
+
+        for (size_t k = 0; k < N_OPTIONS; k++)
+                names[k] = options[k].name;
+        i = text_suggest(name, names, N_OPTIONS);
+        if (i >= 0)
+                return say_usage("unknown option --%s; did you mean --%s?", name, names[i]);
+        return say_usage("unknown option --%s", name);
+}
+
+static const struct args_option *args_find(const char *name, size_t n, char letter)
+{
+        for (size_t i = 0; i < N_OPTIONS; i++) {
+                if (name && strlen(options[i].name) == n && !memcmp(options[i].name, name, n))
+                        return &options[i];
+                if (!name && options[i].is_short && options[i].letter == letter)
+                        return &options[i];
+        }
+        return NULL;
+}
+
+/* A set of the options that were given: bit i is options[i]. */
+static void args_mark(uint64_t *given, const struct args_option *option)
+{
+        *given |= UINT64_C(1) << (option - options);
+}
+
+/* arg is "--name" or "--name=value"; next is what follows it on the command line, and is NULL at the end. */
+static int args_long(struct ctl_request *request, uint64_t *given, const char *arg, const char *next,
+                     int *usedp)
+{
+        const char *equals = strchr(arg, '=');
+        size_t n = equals ? (size_t)(equals - arg) - 2 : strlen(arg) - 2;
+        const struct args_option *option = args_find(arg + 2, n, 0);
+        char name[64];
+
+        if (!option) {
+                snprintf(name, sizeof(name), "%.*s", (int)(n < 63 ? n : 63), arg + 2);
+                return args_unknown_option(name);
+        }
+        if (!option->value && equals)
+                return say_usage("option --%s takes no value", option->name);
+        if (option->value && !equals && !next)
+                return say_usage("option --%s needs a value: %s", option->name, option->value);
+        *usedp = option->value && !equals;
+        args_mark(given, option);
+        return args_apply(request, option, equals ? equals + 1 : next);
+}
+
+/* arg is "-abc", "-sVALUE", or "-s" with its value in next. */
+static int args_short(struct ctl_request *request, uint64_t *given, const char *arg, const char *next,
+                      int *usedp)
+{
+        for (const char *p = arg + 1; *p; p++) {
+                const struct args_option *option = args_find(NULL, 0, *p);
+                int r;
+
+                if (!option)
+                        return say_usage("unknown option -%c; put \"--\" before a word that begins with \"-\"",
+                                         *p);
+                if (option->value && !p[1] && !next)
+                        return say_usage("option -%c needs a value: %s", *p, option->value);
+                *usedp = option->value && !p[1];
+                args_mark(given, option);
+                r = args_apply(request, option, p[1] ? p + 1 : next);
+                if (r || option->value)
+                        return r;
+        }
+        return CTL_OK;
+}
+
+const struct ctl_verb *args_find_verb(const char *name)
+{
+        for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++)
+                if (!strcmp(verb->name, name))
+                        return verb;
+        return NULL;
+}
+
+int args_unknown_verb(const char *name)
+{
+        const char *names[16];
+        size_t n = 0;
+        int i;
+
+        while (ctl_verbs[n].name && n < 16)
+                names[n] = ctl_verbs[n].name, n++;
+        i = text_suggest(name, names, n);
+        if (i >= 0)
+                return say_usage("unknown command \"%s\"; did you mean \"%s\"?", name, names[i]);
+        return say_usage("unknown command \"%s\"", name);
+}
+
+/* ---------------------------------------------------------------- the whole line */
+
+static int args_split(struct ctl_request *request, uint64_t *given, int argc, char **argv)
+{
+        for (int i = 1; i < argc; i++) {
+                const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+                int used = 0, r = CTL_OK;
+
+                if (!strcmp(argv[i], "--")) {
+                        while (++i < argc)
+                                request->operands[request->n_operands++] = argv[i];
+                        return CTL_OK;
+                }
+                if (argv[i][0] != '-' || !argv[i][1])
+                        request->operands[request->n_operands++] = argv[i];
+                else if (argv[i][1] == '-')
+                        r = args_long(request, given, argv[i], next, &used);
+                else
+                        r = args_short(request, given, argv[i], next, &used);
+                if (r)
+                        return r;
+                i += used;
+        }
+        return CTL_OK;
+}
+
+static int args_take_verb(struct ctl_request *request)
+{
+        if (request->n_operands == 0)
+                return request->help || request->version ? CTL_OK : say_usage("a command is missing");
+        request->verb = args_find_verb(request->operands[0]);
+        if (!request->verb)
+                return args_unknown_verb(request->operands[0]);
+        request->n_operands--;
+        memmove(request->operands, request->operands + 1,
+                (size_t)request->n_operands * sizeof(*request->operands));
+        return CTL_OK;
+}
+
+/* Every option that was given must go with the verb. */
+static int args_check_options(const struct ctl_verb *verb, uint64_t given)
+{
+        for (size_t i = 0; i < N_OPTIONS; i++) {
+                if (!(given & UINT64_C(1) << i) || options[i].is_common ||
+                    strchr(verb->options, options[i].letter))
+                        continue;
+                return say_usage("option --%s does not go with \"%s\"", options[i].name, verb->name);
+        }
+        return CTL_OK;
+}
+
+static int args_check_operands(const struct ctl_request *request)
+{
+        const struct ctl_verb *verb = request->verb;
+
+        if (request->n_operands < verb->min)
+                return say_usage("\"%s\" needs more: brokerctl %s %s", verb->name, verb->name, verb->operands);
+        if (verb->max >= 0 && request->n_operands > verb->max)
+                return say_usage("\"%s\" does not take \"%s\"; %s%s", verb->name, request->operands[verb->max],
+                                 verb->max ? "quote words that belong together: brokerctl "
+                                           : "it takes no operands",
+                                 verb->max ? verb->name : "");
+        return CTL_OK;
+}
+
+int args_parse(struct ctl_request *request, int argc, char **argv)
+{
+        uint64_t given = 0;
+        int r;
+
+        *request = (struct ctl_request){
+                .operands = mem_zalloc(((size_t)argc + 1) * sizeof(*request->operands)),
+                .timeout = ARGS_TIMEOUT_DEFAULT * NSEC_PER_SEC,
+        };
+        r = args_split(request, &given, argc, argv);
+        if (!r)
+                r = args_take_verb(request);
+        if (r || request->help || request->version)
+                return r;
+        r = args_check_options(request->verb, given);
+        return r ? r : args_check_operands(request);
+}
+
+void args_deinit(struct ctl_request *request)
+{
+        free(request->operands);
+        request->operands = NULL;
+}
+
+/* ---------------------------------------------------------------- help */
+
+static void args_print_option(FILE *out, const struct args_option *option)
+{
+        char left[40];
+
+        snprintf(left, sizeof(left), "%c%c%c --%s%s%s", option->is_short ? '-' : ' ',
+                 option->is_short ? option->letter : ' ', option->is_short ? ',' : ' ', option->name,
+                 option->value ? " " : "", option->value ? option->value : "");
+        fprintf(out, "  %-26s %s\n", left, option->help);
+}
+
+static void args_print_all(FILE *out)
+{
+        fputs("Usage: brokerctl [OPTION...] COMMAND [ARGUMENT...]\n\nTalks to brokerd over its Unix socket.\n\n"
+              "Commands:\n",
+              out);
+        for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++) {
+                char left[48];
+
+                snprintf(left, sizeof(left), "%s%s%s", verb->name, *verb->operands ? " " : "", verb->operands);
+                fprintf(out, "  %-26s %s\n", left, verb->summary);
+        }
+        fputs("\nOptions:\n", out);
+        for (size_t i = 0; i < N_OPTIONS; i++)
+                if (options[i].is_common)
+                        args_print_option(out, &options[i]);
+        fputs("\nWithout -s the socket is $BROKERCTL_SOCKET, else /run/brokerd/admin.sock, else "
+              "/run/brokerd/brokerd.sock.\n"
+              "Exit status: 0 done, 1 the broker answered an error, 2 usage, 3 no connection, 4 denied,\n"
+              "5 timed out or no receiver, 6 partly done. `brokerctl help COMMAND` says more; see "
+              "brokerctl(1).\n",
+              out);
+}
+
+void args_print_help(FILE *out, const struct ctl_verb *verb)
+{
+        if (!verb) {
+                args_print_all(out);
+                return;
+        }
+        fprintf(out, "Usage: brokerctl [OPTION...] %s%s%s\n\n%s", verb->name, *verb->operands ? " " : "",
+                verb->operands, verb->help);
+        if (*verb->options)
+                fputs("\nOptions:\n", out);
+        for (size_t i = 0; i < N_OPTIONS; i++)
+                if (!options[i].is_common && strchr(verb->options, options[i].letter))
+                        args_print_option(out, &options[i]);
+        fputs("\nOptions of all commands: `brokerctl --help`.\n", out);
+}

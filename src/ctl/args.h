@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/*
+ * The command line of brokerctl. One table of verbs (verbs.c) and one of options (args.c) are the source of the
+ * parser, of the help texts and of "did you mean".
+ */
+
+/* The exit status. In this room a positive return code is one of these, and is passed up to main(). */
+enum ctl_exit {
+        CTL_OK,
+        CTL_FAILED,  /* the broker answered an error, or reading or writing went wrong */
+        CTL_USAGE,   /* the command line is wrong */
+        CTL_CONNECT, /* no connection, or it was lost */
+        CTL_DENIED,  /* by the file system or by the broker */
+        CTL_TIMEOUT, /* no answer in time; nobody received the message that somebody had to receive */
+        CTL_PARTIAL, /* some of several channels were refused */
+};
+
+struct ctl_verb;
+
+/* A command line, understood. Strings are those of argv. */
+struct ctl_request {
+        const struct ctl_verb *verb; /* NULL: print help or version */
+        const char **operands;       /* what follows the verb; owned */
+        int n_operands;
+        const char *socket; /* -s; NULL: not given */
+        uint64_t timeout;   /* ns */
+        uint64_t count;     /* messages to print; 0: without end */
+        bool pattern, raw, require_receivers, quiet, help, version;
+};
+
+struct ctl_verb {
+        const char *name;
+        const char *operands; /* as the usage line shows them, "" for none */
+        int min, max;         /* how many; max -1: any number */
+        const char *options;  /* the short letters of the options that go with this verb only */
+        const char *summary;  /* one line, for the list of verbs */
+        const char *help;     /* lines, for `brokerctl help VERB` */
+        int (*run)(const struct ctl_request *request); /* Return: enum ctl_exit */
+};
+
+/* Ends with an entry without a name. */
+extern const struct ctl_verb ctl_verbs[];
+
+#define ARGS_TIMEOUT_DEFAULT 5 /* seconds */
+
+/*
+ * Reads the command line: options before or after the verb, as "--name value" or "--name=value", up to "--".
+ * What is wrong is said on stderr.
+ * Return: CTL_OK, CTL_USAGE. The request needs args_deinit() in both cases.
+ */
+int args_parse(struct ctl_request *request, int argc, char **argv);
+void args_deinit(struct ctl_request *request);
+
+/* Return: NULL when no verb has this name. */
+const struct ctl_verb *args_find_verb(const char *name);
+
+/* Says that no verb has this name, and which one may have been meant. Return: CTL_USAGE. */
+int args_unknown_verb(const char *name);
+
+/* The help of one verb, or of all with NULL. */
+void args_print_help(FILE *out, const struct ctl_verb *verb);

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/* The acceptor on a real loop and a real mesh, whose shards are this test: they keep what they are handed. */
+
+#include "broker/acceptor.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "mesh/mesh.h"
+#include "support/suite.h"
+
+#define SHARDS  3
+#define CLIENTS 128
+
+struct adopted {
+        unsigned shard;
+        struct message_adopt message;
+};
+
+struct world {
+        struct mesh *mesh;
+        struct ev_loop *loop;
+        struct acceptor *acceptor;
+        int door, admin_door;
+        struct adopted adopted[CLIENTS];
+        unsigned n_adopted, draining;
+};
+
+static struct sockaddr_un address_of(const char *what, socklen_t *sizep)
+{
+        struct sockaddr_un un = { .sun_family = AF_UNIX };
+        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "brokerd-test-acceptor-%d-%s", (int)getpid(),
+                         what);
+
+        *sizep = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+        return un;
+}
+
+static int door_new(const char *what)
+{
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        socklen_t size;
+        struct sockaddr_un un = address_of(what, &size);
+
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&un, size), 0);
+        ck_assert_int_eq(listen(fd, 128), 0);
+        return fd;
+}
+
+static int client_new(const char *what)
+{
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        socklen_t size;
+        struct sockaddr_un un = address_of(what, &size);
+
+        ck_assert_int_eq(connect(fd, (struct sockaddr *)&un, size), 0);
+        return fd;
+}
+
+static void world_init(struct world *w, unsigned max_clients)
+{
+        struct mesh_options mesh = { .n_ports = SHARDS + 1, .capacity = 4, .backlog_bytes = 1 << 20 };
+        struct acceptor_options options = { .n_shards = SHARDS, .max_clients = max_clients };
+
+        memset(w, 0, sizeof(*w));
+        ck_assert_int_eq(mesh_new(&w->mesh, &mesh), 0);
+        w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+        ck_assert_ptr_nonnull(w->loop);
+        options.loop = w->loop;
+        options.port = mesh_port(w->mesh, SHARDS);
+        w->acceptor = acceptor_new(&options);
+        w->door = door_new("door");
+        w->admin_door = door_new("admin");
+        acceptor_add(w->acceptor, w->door, 0);
+        acceptor_add(w->acceptor, w->admin_door, ADOPT_ADMIN);
+}
+
+static void on_message(void *arg, const struct port_message *message)
+{
+        struct world *w = arg;
+        struct adopted *a = &w->adopted[w->n_adopted++];
+
+        ck_assert_uint_eq(message->type, MESSAGE_ADOPT);
+        ck_assert_uint_eq(message->source, SHARDS);
+        a->shard = w->draining;
+        memcpy(&a->message, message->data, sizeof(a->message));
+}
+
+/* One turn of control, and then as many of the shards as they need. */
+static void turn(struct world *w)
+{
+        ev_run(w->loop, EVRUN_NOWAIT);
+        port_flush(mesh_port(w->mesh, SHARDS));
+        for (unsigned round = 0; round < CLIENTS; round++) {
+                for (w->draining = 0; w->draining < SHARDS; w->draining++) {
+                        port_drain(mesh_port(w->mesh, w->draining), 256, on_message, w);
+                        port_flush(mesh_port(w->mesh, w->draining));
+                }
+                port_drain(mesh_port(w->mesh, SHARDS), 256, on_message, w);
+                port_flush(mesh_port(w->mesh, SHARDS));
+        }
+}
+
+static void close_clients(struct world *w, unsigned shard, unsigned n, unsigned n_admins)
+{
+        struct message_closed closed = { .n_clients = n, .n_admins = n_admins };
+
+        acceptor_closed(w->acceptor, shard, &closed);
+}
+
+static void world_deinit(struct world *w)
+{
+        for (unsigned i = 0; i < w->n_adopted; i++)
+                close(w->adopted[i].message.fd);
+        acceptor_stop(w->acceptor);
+        w->acceptor = acceptor_free(w->acceptor);
+        close(w->door);
+        close(w->admin_door);
+        ev_loop_destroy(w->loop);
+        mesh_free(w->mesh, NULL, NULL);
+}
+
+START_TEST(clients_are_spread_and_numbered_and_known_by_their_credentials)
+{
+        unsigned load[SHARDS] = { 0 };
+        int clients[9];
+        struct world w;
+
+        world_init(&w, 100);
+        for (int i = 0; i < 9; i++)
+                clients[i] = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 9);
+        ck_assert_uint_eq(acceptor_clients(w.acceptor), 9);
+        for (unsigned i = 0; i < 9; i++) {
+                load[w.adopted[i].shard]++;
+                ck_assert_uint_ge(w.adopted[i].message.id, 1);
+                ck_assert_uint_le(w.adopted[i].message.id, 9);
+                ck_assert_int_eq(w.adopted[i].message.pid, getpid());
+                ck_assert_uint_eq(w.adopted[i].message.uid, getuid());
+                ck_assert_uint_eq(w.adopted[i].message.gid, getgid());
+                ck_assert_uint_eq(w.adopted[i].message.flags, 0);
+                for (unsigned j = 0; j < i; j++)
+                        ck_assert_uint_ne(w.adopted[i].message.id, w.adopted[j].message.id);
+        }
+        for (int i = 0; i < SHARDS; i++)
+                ck_assert_uint_eq(load[i], 3);
+        for (int i = 0; i < 9; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(the_shard_with_the_fewest_clients_gets_the_next)
+{
+        int clients[7];
+        struct world w;
+
+        world_init(&w, 100);
+        for (int i = 0; i < 6; i++)
+                clients[i] = client_new("door");
+        turn(&w);
+        close_clients(&w, 1, 2, 0);
+        clients[6] = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 7);
+        ck_assert_uint_eq(w.adopted[6].shard, 1);
+        ck_assert_uint_eq(w.adopted[6].message.id, 7);
+        ck_assert_uint_eq(acceptor_clients(w.acceptor), 5);
+        for (int i = 0; i < 7; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(clients_over_the_maximum_are_told_and_closed_and_one_that_leaves_makes_room)
+{
+        static const char expected[] = "-ERR max number of clients reached\r\n";
+        int clients[4], rejected;
+        char text[64] = "";
+        struct world w;
+
+        world_init(&w, 3);
+        for (int i = 0; i < 3; i++)
+                clients[i] = client_new("door");
+        rejected = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 3);
+        ck_assert_int_eq(read(rejected, text, sizeof(text)), sizeof(expected) - 1);
+        ck_assert_str_eq(text, expected);
+        ck_assert_int_eq(read(rejected, text, sizeof(text)), 0);
+        ck_assert_uint_eq(acceptor_stats(w.acceptor)->rejected_full, 1);
+        ck_assert_uint_eq(acceptor_stats(w.acceptor)->accepted, 3);
+        close_clients(&w, 2, 1, 0);
+        clients[3] = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 4);
+        for (int i = 0; i < 4; i++)
+                close(clients[i]);
+        close(rejected);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(admin_clients_get_in_when_the_broker_is_full_and_are_bounded_themselves)
+{
+        int clients[1 + ACCEPTOR_ADMINS_MAX + 1], n = 0;
+        char text[64];
+        struct world w;
+
+        world_init(&w, 1);
+        clients[n++] = client_new("door");
+        turn(&w);
+        for (int i = 0; i < ACCEPTOR_ADMINS_MAX; i++)
+                clients[n++] = client_new("admin");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 1 + ACCEPTOR_ADMINS_MAX);
+        ck_assert_uint_eq(w.adopted[w.n_adopted - 1].message.flags, ADOPT_ADMIN);
+        clients[n++] = client_new("admin");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 1 + ACCEPTOR_ADMINS_MAX);
+        ck_assert_int_gt(read(clients[n - 1], text, sizeof(text)), 0);
+        close_clients(&w, w.adopted[5].shard, 1, 1);
+        ck_assert_uint_eq(acceptor_clients(w.acceptor), ACCEPTOR_ADMINS_MAX);
+        while (n)
+                close(clients[--n]);
+        world_deinit(&w);
+}
+END_TEST
+
+/* Leaves room for n more descriptors. Return: the soft limit before. */
+static rlim_t files_limit(unsigned n)
+{
+        struct rlimit limit;
+        rlim_t saved;
+        int next = dup(0);
+
+        close(next);
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        saved = limit.rlim_cur;
+        limit.rlim_cur = (rlim_t)next + n;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        return saved;
+}
+
+static void files_unlimit(rlim_t saved)
+{
+        struct rlimit limit;
+
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        limit.rlim_cur = saved;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* Known failures 13 and 14: no accept call and no event while it waits. */
+START_TEST(without_descriptors_accepting_pauses_and_a_close_resumes_it)
+{
+        const struct acceptor_stats *stats;
+        int clients[5];
+        struct world w;
+        rlim_t saved;
+
+        world_init(&w, 100);
+        stats = acceptor_stats(w.acceptor);
+        for (int i = 0; i < 5; i++)
+                clients[i] = client_new("door");
+        saved = files_limit(2);
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 2);
+        ck_assert(stats->paused);
+        ck_assert_uint_eq(stats->errors, 1);
+        for (int i = 0; i < 100; i++)
+                ev_run(w.loop, EVRUN_NOWAIT);
+        ck_assert_uint_le(stats->errors, 2); /* a timer may have run out meanwhile, on a slow machine */
+        close(w.adopted[0].message.fd);
+        w.adopted[0].message.fd = -1;
+        close_clients(&w, w.adopted[0].shard, 1, 0);
+        ck_assert(!stats->paused);
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 3);
+        ck_assert(stats->paused);
+        files_unlimit(saved);
+        for (int i = 0; i < 5; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(without_descriptors_a_timer_resumes_too)
+{
+        const struct acceptor_stats *stats;
+        int clients[2];
+        struct world w;
+        rlim_t saved;
+
+        world_init(&w, 100);
+        stats = acceptor_stats(w.acceptor);
+        clients[0] = client_new("door");
+        clients[1] = client_new("admin");
+        saved = files_limit(0);
+        turn(&w);
+        ck_assert(stats->paused);
+        ck_assert_uint_eq(stats->errors, 1); /* the first door stopped the other one as well */
+        files_unlimit(saved);
+        while (stats->paused)
+                ev_run(w.loop, EVRUN_ONCE);
+        while (w.n_adopted < 2)
+                turn(&w);
+        ck_assert(!stats->paused);
+        for (int i = 0; i < 2; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(a_burst_is_taken_in_batches)
+{
+        int clients[100];
+        struct world w;
+
+        world_init(&w, 100);
+        for (int i = 0; i < 100; i++)
+                clients[i] = client_new("door");
+        turn(&w);
+        ck_assert_uint_lt(w.n_adopted, 100);
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 100);
+        for (int i = 0; i < 100; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(nothing_is_accepted_after_the_stop)
+{
+        struct world w;
+        int client;
+
+        world_init(&w, 100);
+        acceptor_stop(w.acceptor);
+        client = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 0);
+        close(client);
+        world_deinit(&w);
+}
+END_TEST
+
+static void add(TCase *cases)
+{
+        tcase_add_test(cases, clients_are_spread_and_numbered_and_known_by_their_credentials);
+        tcase_add_test(cases, the_shard_with_the_fewest_clients_gets_the_next);
+        tcase_add_test(cases, clients_over_the_maximum_are_told_and_closed_and_one_that_leaves_makes_room);
+        tcase_add_test(cases, admin_clients_get_in_when_the_broker_is_full_and_are_bounded_themselves);
+        tcase_add_test(cases, without_descriptors_accepting_pauses_and_a_close_resumes_it);
+        tcase_add_test(cases, without_descriptors_a_timer_resumes_too);
+        tcase_add_test(cases, a_burst_is_taken_in_batches);
+        tcase_add_test(cases, nothing_is_accepted_after_the_stop);
+}
+
+int main(void)
+{
+        return suite_run("acceptor", add);
+}

@@ -1,0 +1,737 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Deterministic simulation: several shards on one thread, with the real mesh, pubsub, resp and shard code, fake
+ * reactors, a fake clock and tiny rings. A seed picks the configuration and then, step by step, who does what:
+ * a shard's turn, bytes from a client, room for a client's output, a death, the clock. A shard that would block
+ * sleeps here until its waker fires, a client gives it something to do, or its deadline passes; nothing else.
+ *
+ * Checked at every step: no shard sleeps with something announced to it and no wake under way. Checked in every
+ * client's stream: replies in order and of the right kind, nothing before its acknowledgement or after the end
+ * of a subscription, each publisher's messages in the order sent across channels and patterns. In the end, when
+ * everybody sleeps: what had to be delivered was, once; every buffer is freed.
+ *
+ *      sim [--seeds N] [--first SEED] [--verbose]
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "pubsub/glob.h"
+#include "shard/message.h"
+#include "support/cluster.h"
+#include "util/clock.h"
+#include "util/hash.h"
+#include "util/mem.h"
+#include "util/prng.h"
+
+#define STACK_BYTES (256 * 1024)
+#define NAMES       4
+#define CLIENTS_MAX 16
+#define STEPS_MAX   100000
+
+static const char *const channel_names[NAMES] = { "a", "ab", "b", "abc" };
+static const char *const pattern_names[NAMES] = { "a*", "*b", "?", "*" };
+
+/* ------------------------------------------------------------------ what the clients know */
+
+enum expect_kind { EXPECT_SUB, EXPECT_UNSUB, EXPECT_PUBLISH, EXPECT_PONG, EXPECT_RESET };
+
+/* A reply that is due. */
+struct expect {
+        enum expect_kind kind;
+        bool pattern;
+        unsigned name;
+        unsigned publish;     /* index in sim.publishes */
+        unsigned first, last; /* the client's intervals that the reply begins or ends */
+};
+
+struct publish {
+        unsigned client, channel;
+        uint64_t said, replied; /* steps; replied 0: not yet */
+};
+
+/* A subscription as its client sees it. */
+struct interval {
+        bool pattern;
+        unsigned name;
+        uint64_t acked, ending; /* steps; 0: not yet */
+        bool ended;
+        unsigned char *copies; /* of each publish, by index */
+};
+
+struct client {
+        int fd; /* 0: none */
+        unsigned shard, index;
+        bool resp3, alive, finished; /* finished: said its last, by end of file */
+        struct expect *due;
+        unsigned n_due, done_due, cap_due;
+        struct interval *intervals;
+        unsigned n_intervals;
+        bool wants[2][NAMES];               /* subscriptions, once all that was said is done */
+        unsigned last_publish[CLIENTS_MAX]; /* newest publish of each publisher that was seen, plus 1 */
+        struct buffer heard;
+};
+
+struct sim {
+        uint64_t seed, step, hash;
+        struct prng prng;
+        struct cluster cl;
+        struct hash_key key;
+        struct client *clients; /* also those that are gone */
+        unsigned n_clients, cap_clients;
+        struct publish *publishes;
+        unsigned n_publishes, cap_publishes;
+        unsigned live;
+        bool asleep[CLUSTER_SHARDS_MAX];
+        uint64_t deadline[CLUSTER_SHARDS_MAX];
+        unsigned wakes_seen[CLUSTER_SHARDS_MAX];
+        ucontext_t main, fibers[CLUSTER_SHARDS_MAX];
+        char *stacks[CLUSTER_SHARDS_MAX];
+        unsigned running;
+        unsigned percent_deaths, percent_slow;
+        uint64_t deliveries, turns;
+};
+
+static struct sim *current; /* for makecontext, which passes no pointers */
+static bool verbose;
+
+static void sim_fail(const struct sim *sim, const char *what, unsigned client)
+{
+        fprintf(stderr, "sim: seed %llu, step %llu, client %u: %s\n", (unsigned long long)sim->seed,
+                (unsigned long long)sim->step, client, what);
+        fprintf(stderr, "sim: repeat with --first %llu --seeds 1 --verbose\n", (unsigned long long)sim->seed);
+        exit(EXIT_FAILURE);
+}
+
+static unsigned below(struct sim *sim, unsigned n)
+{
+        return (unsigned)prng_below(&sim->prng, n);
+}
+
+/* ------------------------------------------------------------------ shards as coroutines */
+
+static void fiber_switch(struct sim *sim)
+{
+        swapcontext(&sim->fibers[sim->running], &sim->main);
+}
+
+static void fiber_main(void)
+{
+        struct sim *sim = current;
+        unsigned i = sim->running;
+
+        while (!sim->cl.stopped[i]) {
+                cluster_turn(&sim->cl, i);
+                fiber_switch(sim);
+        }
+        for (;;)
+                fiber_switch(sim);
+}
+
+static void fiber_on_block(void *arg, uint64_t deadline)
+{
+        struct sim *sim = arg;
+
+        sim->asleep[sim->running] = true;
+        sim->deadline[sim->running] = deadline;
+        fiber_switch(sim);
+}
+
+static bool shard_runnable(const struct sim *sim, unsigned i)
+{
+        if (sim->cl.stopped[i])
+                return false;
+        return !sim->asleep[i] || sim->cl.wakes[i] != sim->wakes_seen[i] || fake_runnable(sim->cl.fakes[i]) ||
+               sim->deadline[i] <= cluster_now();
+}
+
+static void shard_run(struct sim *sim, unsigned i)
+{
+        sim->asleep[i] = false;
+        sim->wakes_seen[i] = sim->cl.wakes[i];
+        sim->running = i;
+        sim->turns++;
+        current = sim;
+        swapcontext(&sim->main, &sim->fibers[i]);
+}
+
+static void check_wakes(struct sim *sim)
+{
+        for (unsigned i = 0; i < sim->cl.n_shards; i++)
+                if (!sim->cl.stopped[i] && sim->asleep[i] && sim->cl.wakes[i] == sim->wakes_seen[i] &&
+                    port_ready(mesh_port(sim->cl.mesh, i)))
+                        sim_fail(sim, "a shard sleeps with something announced to it", i);
+}
+
+/* ------------------------------------------------------------------ what a client says */
+
+static void client_say(struct sim *sim, struct client *c, const char *text)
+{
+        if (verbose)
+                printf("%llu client %u shard %u: %s", (unsigned long long)sim->step, c->index, c->shard, text);
+        cluster_say(&sim->cl, c->shard, c->fd, text);
+}
+
+static void client_expect(struct client *c, struct expect e)
+{
+        if (c->n_due == c->cap_due) {
+                c->cap_due = c->cap_due ? 2 * c->cap_due : 16;
+                c->due = mem_realloc(c->due, c->cap_due * sizeof(*c->due));
+        }
+        c->due[c->n_due++] = e;
+}
+
+static unsigned client_wants(const struct client *c)
+{
+        unsigned n = 0;
+
+        for (unsigned k = 0; k < 2; k++)
+                for (unsigned i = 0; i < NAMES; i++)
+                        n += c->wants[k][i];
+        return n;
+}
+
+/* Return: the index of the interval that ends, n_intervals when there is none. */
+static unsigned client_end_interval(struct sim *sim, struct client *c, bool pattern, unsigned name)
+{
+        for (unsigned i = 0; i < c->n_intervals; i++) {
+                struct interval *v = &c->intervals[i];
+
+                if (v->pattern != pattern || v->name != name || v->ending)
+                        continue;
+                v->ending = sim->step;
+                return i;
+        }
+        return c->n_intervals;
+}
+
+static void client_subscribe(struct sim *sim, struct client *c)
+{
+        bool pattern = below(sim, 2);
+        unsigned n = 1 + below(sim, 3);
+        char line[64];
+
+        snprintf(line, sizeof(line), "%sSUBSCRIBE", pattern ? "P" : "");
+        for (unsigned i = 0; i < n; i++) {
+                unsigned name = below(sim, NAMES);
+                struct expect e;
+
+                strcat(line, " ");
+                strcat(line, pattern ? pattern_names[name] : channel_names[name]);
+                e = (struct expect){ .kind = EXPECT_SUB,
+                                     .pattern = pattern,
+                                     .name = name,
+                                     .first = c->n_intervals,
+                                     .last = c->n_intervals };
+                if (!c->wants[pattern][name]) {
+                        c->wants[pattern][name] = true;
+                        c->intervals = mem_realloc(c->intervals, (c->n_intervals + 1) * sizeof(*c->intervals));
+                        c->intervals[c->n_intervals++] = (struct interval){ .pattern = pattern,
+                                                                            .name = name,
+                                                                            .copies = mem_zalloc(4096) };
+                        e.last++;
+                }
+                client_expect(c, e);
+        }
+        strcat(line, "\r\n");
+        client_say(sim, c, line);
+}
+
+static void client_unsubscribe(struct sim *sim, struct client *c)
+{
+        bool pattern = below(sim, 2);
+        unsigned name = below(sim, NAMES);
+        struct expect e = { .kind = EXPECT_UNSUB, .pattern = pattern, .name = name };
+        char line[64];
+
+        snprintf(line, sizeof(line), "%sUNSUBSCRIBE %s\r\n", pattern ? "P" : "",
+                 pattern ? pattern_names[name] : channel_names[name]);
+        e.first = client_end_interval(sim, c, pattern, name);
+        e.last = e.first + (e.first < c->n_intervals);
+        c->wants[pattern][name] = false;
+        client_expect(c, e);
+        client_say(sim, c, line);
+}
+
+static void client_publish(struct sim *sim, struct client *c)
+{
+        unsigned channel = below(sim, NAMES), size = below(sim, 8) ? below(sim, 20) : below(sim, 400);
+        char line[512];
+
+        if (sim->n_publishes == 4096)
+                return;
+        if (sim->n_publishes == sim->cap_publishes) {
+                sim->cap_publishes = sim->cap_publishes ? 2 * sim->cap_publishes : 64;
+                sim->publishes = mem_realloc(sim->publishes, sim->cap_publishes * sizeof(*sim->publishes));
+        }
+        sim->publishes[sim->n_publishes] =
+                (struct publish){ .client = c->index, .channel = channel, .said = sim->step };
+        client_expect(c, (struct expect){ .kind = EXPECT_PUBLISH, .publish = sim->n_publishes });
+        snprintf(line, sizeof(line), "PUBLISH %s %u:%u:%0*d\r\n", channel_names[channel], c->index,
+                 sim->n_publishes, (int)size, 0);
+        sim->n_publishes++;
+        client_say(sim, c, line);
+}
+
+static void client_reset(struct sim *sim, struct client *c)
+{
+        for (unsigned k = 0; k < 2; k++)
+                for (unsigned i = 0; i < NAMES; i++) {
+                        client_end_interval(sim, c, k, i);
+                        c->wants[k][i] = false;
+                }
+        client_expect(c, (struct expect){ .kind = EXPECT_RESET, .last = c->n_intervals });
+        client_say(sim, c, c->resp3 ? "RESET\r\nHELLO 3\r\n" : "RESET\r\n");
+}
+
+static void client_act(struct sim *sim, struct client *c)
+{
+        unsigned n = 1 + below(sim, 4);
+
+        while (n--) {
+                switch (below(sim, 12)) {
+                case 0:
+                case 1:
+                        client_subscribe(sim, c);
+                        break;
+                case 2:
+                        client_unsubscribe(sim, c);
+                        break;
+                case 3:
+                        client_expect(c, (struct expect){ .kind = EXPECT_PONG });
+                        client_say(sim, c, "PING\r\n");
+                        break;
+                case 4:
+                        if (!below(sim, 5))
+                                client_reset(sim, c);
+                        break;
+                default:
+                        if (c->resp3 || !client_wants(c))
+                                client_publish(sim, c);
+                        else
+                                client_unsubscribe(sim, c);
+                }
+        }
+}
+
+/* ------------------------------------------------------------------ what a client hears */
+
+/* One RESP value as a list of flat words. Return: bytes taken; 0: not whole yet. */
+static size_t parse_value(struct bytes b, char words[8][512], unsigned *n, unsigned depth)
+{
+        const uint8_t *end = memchr(b.p, '\n', b.n);
+        size_t head, at;
+        long count;
+
+        if (!end)
+                return 0;
+        head = (size_t)(end - b.p) + 1;
+        count = strtol((const char *)b.p + 1, NULL, 10);
+        if (b.p[0] == '*' || b.p[0] == '>' || b.p[0] == '%') {
+                at = head;
+                if (!depth)
+                        snprintf(words[(*n)++], 512, "%c", b.p[0]);
+                for (long i = 0; i < (b.p[0] == '%' ? 2 * count : count); i++) {
+                        size_t got = parse_value(bytes_of(b.p + at, b.n - at), words, n, depth + 1);
+
+                        if (!got)
+                                return 0;
+                        at += got;
+                }
+                return at;
+        }
+        if (*n == 8)
+                --*n; /* a HELLO reply is longer, and not looked at */
+        if (b.p[0] == '$' && count >= 0) {
+                if (b.n < head + (size_t)count + 2)
+                        return 0;
+                snprintf(words[(*n)++], 512, "%.*s", (int)count, b.p + head);
+                return head + (size_t)count + 2;
+        }
+        snprintf(words[(*n)++], 512, "%.*s", (int)head - 2, b.p);
+        return head;
+}
+
+static bool name_matches(bool pattern, unsigned name, unsigned channel)
+{
+        if (!pattern)
+                return name == channel;
+        return glob_match(bytes_str(pattern_names[name]), bytes_str(channel_names[channel]));
+}
+
+static void heard_message(struct sim *sim, struct client *c, bool pattern, const char *name,
+                          const char *channel, const char *payload)
+{
+        unsigned publisher, publish;
+        struct interval *found = NULL;
+
+        if (sscanf(payload, "%u:%u:", &publisher, &publish) != 2 || publish >= sim->n_publishes ||
+            sim->publishes[publish].client != publisher ||
+            strcmp(channel, channel_names[sim->publishes[publish].channel]))
+                sim_fail(sim, "a message that nobody sent", c->index);
+        for (unsigned i = 0; i < c->n_intervals; i++) {
+                struct interval *v = &c->intervals[i];
+
+                if (v->pattern == pattern && v->acked && !v->ended &&
+                    !strcmp(name, pattern ? pattern_names[v->name] : channel_names[v->name]))
+                        found = v;
+        }
+        if (!found)
+                sim_fail(sim, "a message outside its subscription", c->index);
+        if (found->copies[publish]++)
+                sim_fail(sim, "a message came twice", c->index);
+        publisher %= CLIENTS_MAX;
+        if (publish + 1 < c->last_publish[publisher])
+                sim_fail(sim, "messages of one publisher in another order", c->index);
+        c->last_publish[publisher] = publish + 1;
+        sim->deliveries++;
+}
+
+static void heard_reply(struct sim *sim, struct client *c, char words[8][512])
+{
+        struct expect *e = &c->due[c->done_due];
+        const char *word = words[1], *name = words[2];
+
+        if (c->done_due == c->n_due)
+                sim_fail(sim, "a reply that nothing asked for", c->index);
+        c->done_due++;
+        switch (e->kind) {
+        case EXPECT_SUB:
+        case EXPECT_UNSUB: {
+                bool sub = e->kind == EXPECT_SUB;
+                const char *expected = e->pattern ? sub ? "psubscribe" : "punsubscribe"
+                                       : sub      ? "subscribe"
+                                                  : "unsubscribe";
+
+                if (strcmp(word, expected) ||
+                    strcmp(name, e->pattern ? pattern_names[e->name] : channel_names[e->name]))
+                        sim_fail(sim, "another acknowledgement than asked for", c->index);
+                if (e->first < e->last && sub)
+                        c->intervals[e->first].acked = sim->step;
+                if (e->first < e->last && !sub)
+                        c->intervals[e->first].ended = true;
+                break;
+        }
+        case EXPECT_PUBLISH:
+                if (words[0][0] != ':')
+                        sim_fail(sim, words[0], c->index);
+                sim->publishes[e->publish].replied = sim->step;
+                break;
+        case EXPECT_PONG:
+                if (strcmp(words[0], "+PONG") && strcmp(words[1], "pong"))
+                        sim_fail(sim, words[0], c->index);
+                break;
+        case EXPECT_RESET:
+                if (strcmp(words[0], "+RESET"))
+                        sim_fail(sim, words[0], c->index);
+                for (unsigned i = 0; i < e->last; i++)
+                        c->intervals[i].ended = true;
+                break;
+        }
+}
+
+static void client_hear(struct sim *sim, struct client *c)
+{
+        struct buffer *out = &fake_stream(sim->cl.fakes[c->shard], c->fd)->out;
+        char words[8][512];
+        size_t got;
+        unsigned n;
+
+        if (buffer_size(out)) {
+                sim->hash = hash_bytes(&sim->key, buffer_view(out)) ^ hash_word(sim->hash + c->index);
+                buffer_put(&c->heard, buffer_view(out).p, buffer_size(out));
+                buffer_consume(out, buffer_size(out));
+        }
+        while (buffer_size(&c->heard)) {
+                memset(words, 0, sizeof(words));
+                n = 0;
+                got = parse_value(buffer_view(&c->heard), words, &n, 0);
+                if (!got)
+                        break;
+                buffer_consume(&c->heard, got);
+                if (!strcmp(words[1], "message"))
+                        heard_message(sim, c, false, words[2], words[2], words[3]);
+                else if (!strcmp(words[1], "pmessage"))
+                        heard_message(sim, c, true, words[2], words[3], words[4]);
+                else if (strcmp(words[1], "server"))
+                        heard_reply(sim, c, words);
+        }
+}
+
+/* ------------------------------------------------------------------ life */
+
+static void client_connect(struct sim *sim)
+{
+        struct message_adopt *adopt;
+        struct client *c;
+
+        if (sim->n_clients == CLIENTS_MAX)
+                return;
+        c = &sim->clients[sim->n_clients];
+        *c = (struct client){ .index = sim->n_clients++, .shard = below(sim, sim->cl.n_shards), .alive = true };
+        c->fd = (int)++sim->cl.next_id;
+        adopt = port_send(sim->cl.control, c->shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
+        *adopt = (struct message_adopt){ .id = (uint64_t)c->fd, .fd = c->fd };
+        port_flush(sim->cl.control);
+        sim->live++;
+        if (below(sim, 100) < sim->percent_slow)
+                fake_accept(sim->cl.fakes[c->shard], c->fd, below(sim, 300));
+        c->resp3 = below(sim, 2);
+        if (c->resp3)
+                client_say(sim, c, "HELLO 3\r\n");
+}
+
+static void client_die(struct sim *sim, struct client *c)
+{
+        if (verbose)
+                printf("%llu client %u dies\n", (unsigned long long)sim->step, c->index);
+        if (below(sim, 2)) {
+                c->finished = true;
+                fake_end(sim->cl.fakes[c->shard], c->fd);
+        } else {
+                fake_fail(sim->cl.fakes[c->shard], c->fd, ECONNRESET);
+        }
+        c->alive = false;
+        sim->live--;
+}
+
+static struct client *any_live(struct sim *sim)
+{
+        for (unsigned tries = 0; tries < 20; tries++) {
+                struct client *c = &sim->clients[below(sim, sim->n_clients)];
+
+                if (c->alive)
+                        return c;
+        }
+        return NULL;
+}
+
+/* Lets one runnable shard run. Return: false, all sleep. */
+static bool run_any(struct sim *sim)
+{
+        unsigned first = below(sim, sim->cl.n_shards);
+
+        for (unsigned i = 0; i < sim->cl.n_shards; i++) {
+                unsigned shard = (first + i) % sim->cl.n_shards;
+
+                if (!shard_runnable(sim, shard))
+                        continue;
+                shard_run(sim, shard);
+                check_wakes(sim);
+                return true;
+        }
+        return false;
+}
+
+static void hear_all(struct sim *sim)
+{
+        for (unsigned i = 0; i < sim->n_clients; i++)
+                if (sim->clients[i].alive)
+                        client_hear(sim, &sim->clients[i]);
+}
+
+static void sim_step(struct sim *sim)
+{
+        struct client *c;
+
+        sim->step++;
+        switch (below(sim, 10)) {
+        case 0:
+        case 1:
+        case 2:
+                c = any_live(sim);
+                if (c)
+                        client_act(sim, c);
+                break;
+        case 3:
+                c = any_live(sim);
+                if (c && fake_stream(sim->cl.fakes[c->shard], c->fd)->accept != SIZE_MAX)
+                        fake_accept(sim->cl.fakes[c->shard], c->fd, 1 + below(sim, 200));
+                break;
+        case 4:
+                c = any_live(sim);
+                if (c && sim->live > 2 && below(sim, 100) < sim->percent_deaths)
+                        client_die(sim, c);
+                if (below(sim, 4) == 0)
+                        client_connect(sim);
+                break;
+        case 5:
+                hear_all(sim);
+                break;
+        default:
+                run_any(sim);
+        }
+        cluster_control(&sim->cl);
+}
+
+/* Everybody reads, and everything that is under way arrives. */
+static void sim_quiesce(struct sim *sim)
+{
+        for (unsigned i = 0; i < sim->n_clients; i++)
+                if (sim->clients[i].alive)
+                        fake_accept(sim->cl.fakes[sim->clients[i].shard], sim->clients[i].fd, SIZE_MAX);
+        for (unsigned n = 0; run_any(sim) || cluster_control(&sim->cl); n++) {
+                sim->step++;
+                if (n > STEPS_MAX)
+                        sim_fail(sim, "it never comes to rest", 0);
+        }
+        sim->step++;
+        hear_all(sim);
+}
+
+static void check_end(struct sim *sim)
+{
+        for (unsigned i = 0; i < sim->n_clients; i++) {
+                struct client *c = &sim->clients[i];
+
+                if (!c->alive)
+                        continue;
+                if (c->done_due != c->n_due)
+                        sim_fail(sim, "replies are missing", i);
+                for (unsigned k = 0; k < c->n_intervals; k++) {
+                        const struct interval *v = &c->intervals[k];
+
+                        for (unsigned p = 0; p < sim->n_publishes; p++) {
+                                const struct publish *m = &sim->publishes[p];
+                                /* a message under way when its subscription ends may be dropped */
+                                bool must = v->acked && !v->ending && m->replied && m->said > v->acked &&
+                                            name_matches(v->pattern, v->name, m->channel);
+
+                                if (must && !v->copies[p])
+                                        sim_fail(sim, "a message was lost", i);
+                        }
+                }
+        }
+        if (port_spilled(sim->cl.control))
+                sim_fail(sim, "control's backlog never left", 0);
+        for (unsigned i = 0; i < sim->cl.n_shards; i++)
+                if (port_spilled(mesh_port(sim->cl.mesh, i)))
+                        sim_fail(sim, "a backlog never left", i);
+}
+
+static void sim_stop(struct sim *sim)
+{
+        for (unsigned i = 0; i < sim->cl.n_shards; i++) {
+                struct message_stop *stop =
+                        port_send(sim->cl.control, i, MESSAGE_STOP, sizeof(*stop), PORT_UNCOUNTED);
+
+                stop->deadline = cluster_now() + NSEC_PER_SEC;
+        }
+        port_flush(sim->cl.control);
+        while (run_any(sim) || cluster_control(&sim->cl))
+                ;
+        cluster_advance(2 * NSEC_PER_SEC); /* for those that ended and do not read */
+        while (run_any(sim) || cluster_control(&sim->cl))
+                ;
+        for (unsigned i = 0; i < sim->cl.n_shards; i++)
+                if (!sim->cl.stopped[i])
+                        sim_fail(sim, "a shard does not stop", i);
+}
+
+static void sim_init(struct sim *sim, uint64_t seed)
+{
+        struct cluster_options options;
+
+        memset(sim, 0, sizeof(*sim));
+        sim->seed = seed;
+        sim->prng.state = seed * 0x9e3779b97f4a7c15 + 1;
+        sim->key = (struct hash_key){ 3, 4 };
+        options = (struct cluster_options){ .n_shards = 1 + below(sim, 4),
+                                            .capacity = 2u << below(sim, 2),
+                                            .backlog_bytes = below(sim, 2) ? 200 : 100000,
+                                            .output_max = 1 << 20,
+                                            .drain_budget = 1 + below(sim, 5) };
+        cluster_init(&sim->cl, &options);
+        sim->percent_deaths = below(sim, 2) ? 0 : below(sim, 40);
+        sim->percent_slow = below(sim, 2) ? 0 : below(sim, 60);
+        sim->clients = mem_zalloc(CLIENTS_MAX * sizeof(*sim->clients));
+        for (unsigned i = 0; i < sim->cl.n_shards; i++) {
+                fake_on_block(sim->cl.fakes[i], fiber_on_block, sim);
+                if (below(sim, 3) == 0)
+                        fake_split(sim->cl.fakes[i], 1 + below(sim, 30));
+                sim->stacks[i] = mem_alloc(STACK_BYTES);
+                getcontext(&sim->fibers[i]);
+                sim->fibers[i].uc_stack.ss_sp = sim->stacks[i];
+                sim->fibers[i].uc_stack.ss_size = STACK_BYTES;
+                makecontext(&sim->fibers[i], fiber_main, 0);
+        }
+        for (unsigned i = 0; i < 3 + below(sim, 6); i++)
+                client_connect(sim);
+}
+
+static void sim_deinit(struct sim *sim)
+{
+        for (unsigned i = 0; i < sim->n_clients; i++) {
+                struct client *c = &sim->clients[i];
+
+                for (unsigned k = 0; k < c->n_intervals; k++)
+                        free(c->intervals[k].copies);
+                free(c->intervals);
+                free(c->due);
+                buffer_deinit(&c->heard);
+        }
+        for (unsigned i = 0; i < sim->cl.n_shards; i++) {
+                free(sim->stacks[i]);
+                fake_on_block(sim->cl.fakes[i], NULL, NULL);
+        }
+        cluster_deinit(&sim->cl);
+        free(sim->clients);
+        free(sim->publishes);
+}
+
+/* Return: a hash of everything that clients heard. */
+static uint64_t sim_run(uint64_t seed, uint64_t *deliveries)
+{
+        static struct sim sim;
+        unsigned steps;
+        uint64_t hash;
+
+        sim_init(&sim, seed);
+        steps = 50 + below(&sim, 1500);
+        while (sim.step < steps)
+                sim_step(&sim);
+        sim_quiesce(&sim);
+        check_end(&sim);
+        sim_stop(&sim);
+        hash = sim.hash;
+        *deliveries += sim.deliveries;
+        sim_deinit(&sim);
+        return hash;
+}
+
+int main(int argc, char **argv)
+{
+        static const struct option options[] = { { "seeds", required_argument, NULL, 's' },
+                                                 { "first", required_argument, NULL, 'f' },
+                                                 { "verbose", no_argument, NULL, 'v' },
+                                                 { 0 } };
+        uint64_t n = 500, first = 1, deliveries = 0, ignored = 0;
+        int o;
+
+        while ((o = getopt_long(argc, argv, "s:f:v", options, NULL)) != -1) {
+                if (o == 's')
+                        n = strtoull(optarg, NULL, 10);
+                else if (o == 'f')
+                        first = strtoull(optarg, NULL, 10);
+                else if (o == 'v')
+                        verbose = true;
+                else
+                        return 2;
+        }
+        for (uint64_t seed = first; seed < first + n; seed++) {
+                uint64_t hash = sim_run(seed, &deliveries);
+
+                if (seed % 50 == 0 && hash != sim_run(seed, &ignored)) {
+                        fprintf(stderr, "sim: seed %llu ends in two states\n", (unsigned long long)seed);
+                        return EXIT_FAILURE;
+                }
+        }
+        printf("sim: %llu seeds from %llu on, %llu deliveries, nothing wrong\n", (unsigned long long)n,
+               (unsigned long long)first, (unsigned long long)deliveries);
+        return deliveries ? EXIT_SUCCESS : EXIT_FAILURE;
+}
