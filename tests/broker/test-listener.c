@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,7 +19,7 @@
 #define SHORT_PATIENCE (5 * UINT64_C(1000000))
 #define ROUNDS         200
 #define TAKERS         4
-#define TAKES          1000
+#define TAKES          2000
 
 /* A directory of the case's own, with a socket path and its lock's path in it. */
 struct place {
@@ -538,6 +539,7 @@ static void taker(const struct place *p, const char *marker)
                 if (fd < 0)
                         _exit(1);
                 close(fd);
+                sched_yield();
                 unlink(marker);
                 lock_release(&lock);
         }
