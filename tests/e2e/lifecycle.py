@@ -436,6 +436,28 @@ class Start(Broker):
             sock.close()
         self.stop()
 
+    def test_every_client_that_leaves_makes_room(self):
+        """However it leaves: one that is counted for ever would keep the next ones out in the end."""
+        self.start(self.config("shards: 2", "max_clients: 3"))
+
+        def enter(request):
+            sock = connect(self.path)
+            reply = ask(sock, request)
+            if not reply.startswith(b"-ERR max number"):
+                return sock
+            sock.close()
+            return None
+
+        for i in range(60):
+            request = (b"PING\r\n", b"QUIT\r\n", b"*1\r\n$-7\r\n", b"SUBSCRIBE a\r\n")[i % 4]
+            socks = [wait_until("there is room", lambda: enter(request)) for _ in range(3)]
+            if i % 3 == 0:
+                socks[0].shutdown(socket.SHUT_WR)
+            for sock in socks:
+                sock.close()
+        wait_until("all are gone", lambda: enter(b"PING\r\n")).close()
+        self.stop()
+
     def test_a_limit_that_leaves_nothing_for_clients_fails_the_start(self):
         _, err = self.run_to_end("-c", self.config("shards: 3"), code=1,
                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)))
