@@ -48,18 +48,15 @@ struct broker {
 };
 
 /*
- * Raises the limit of descriptors as far as allowed: the soft one to the hard one, and the hard one too if more
- * is wanted and this process may. Return: what holds now.
+ * Raises the soft limit of descriptors to the hard one. The hard one is the operator's word and stays, also
+ * where this process could change it. Return: what holds now.
  */
-static uint64_t broker_raise_files(uint64_t wanted)
+static uint64_t broker_raise_files(void)
 {
-        struct rlimit limit, more;
+        struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return 0;
-        more.rlim_cur = more.rlim_max = limit.rlim_max < wanted ? wanted : limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0)
-                return more.rlim_cur;
         limit.rlim_cur = limit.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
                 log_warning("cannot raise the limit of descriptors to %ju: %s", (uintmax_t)limit.rlim_max,
@@ -73,7 +70,6 @@ static int broker_plan(struct broker *b)
         uint16_t cpus[CONFIG_CPUS_MAX];
         struct plan_machine machine = { .cpus = cpus };
         const struct config *config = b->config;
-        uint64_t reserved = plan_files_reserved(config, CONFIG_SHARDS_MAX);
         unsigned cpu = 0;
         int r = cpu_allowed(cpus, CONFIG_CPUS_MAX, &machine.n_cpus);
 
@@ -81,7 +77,7 @@ static int broker_plan(struct broker *b)
                 log_error("cannot tell which CPUs may be used: %s", strerror(-r));
                 return BROKER_E_START;
         }
-        machine.n_files = broker_raise_files(config->max_clients + reserved);
+        machine.n_files = broker_raise_files();
         r = plan_make(&b->plan, config, &machine, &cpu);
         if (r == PLAN_E_CPU)
                 log_error("cpus: CPU %u is not among those that this process may use", cpu);

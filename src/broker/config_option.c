@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/config_number.h"
 #include "broker/config_table.h"
 #include "broker/config_text.h"
 #include "broker/suggest.h"
-#include "util/clock.h"
 #include "util/log.h"
 #include "util/mem.h"
 
@@ -81,119 +81,6 @@ const size_t config_n_options = sizeof(config_options) / sizeof(*config_options)
 const struct config_option config_listener_options[] = { CONFIG_LISTENER_OPTIONS(LISTENER_ROW) };
 const size_t config_n_listener_options = sizeof(config_listener_options) / sizeof(*config_listener_options);
 
-/* ---- numbers */
-
-/* Units from the smallest; a number without a unit counts the first one where bare says so. */
-struct unit {
-        const char *name;
-        uint64_t factor;
-};
-
-static const struct unit sizes[] = {
-        { "", 1 },        { "B", 1 },         { "K", 1 << 10 }, { "KiB", 1 << 10 },
-        { "M", 1 << 20 }, { "MiB", 1 << 20 }, { "G", 1 << 30 }, { "GiB", 1 << 30 },
-};
-static const struct unit times[] = {
-        { "ns", 1 },
-        { "us", NSEC_PER_USEC },
-        { "ms", NSEC_PER_MSEC },
-};
-
-/* Decimal digits at the start of *text. A leading zero is refused: other YAML readers take it for octal. */
-static bool number_take(struct bytes *text, uint64_t *np)
-{
-        uint64_t n = 0;
-        size_t i = 0;
-
-        while (i < text->n && text->p[i] >= '0' && text->p[i] <= '9')
-                if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, text->p[i++] - '0', &n))
-                        return false;
-        if (!i || (i > 1 && *text->p == '0'))
-                return false;
-        text->p += i;
-        text->n -= i;
-        *np = n;
-        return true;
-}
-
-static bool is_digits(struct bytes text)
-{
-        while (text.n && *text.p >= '0' && *text.p <= '9')
-                text = bytes_of(text.p + 1, text.n - 1);
-        return !text.n;
-}
-
-static bool number_read(struct bytes text, uint64_t least, uint64_t greatest, uint64_t *np)
-{
-        uint64_t n;
-
-        if (!number_take(&text, &n) || text.n || n < least || n > greatest)
-                return false;
-        *np = n;
-        return true;
-}
-
-static bool quantity_read(const struct config_option *o, struct bytes text, const struct unit *units,
-                          size_t n_units, uint64_t *np)
-{
-        uint64_t n;
-
-        if (!number_take(&text, &n))
-                return false;
-        if (text.n > 1 && *text.p == ' ')
-                text = bytes_of(text.p + 1, text.n - 1);
-        for (size_t i = 0; i < n_units; i++) {
-                if (!bytes_is(text, units[i].name) && !(n == 0 && !text.n))
-                        continue;
-                if (__builtin_mul_overflow(n, units[i].factor, &n) || n < o->least || n > o->greatest)
-                        return false;
-                *np = n;
-                return true;
-        }
-        return false;
-}
-
-/* In the largest unit that leaves a whole number. */
-static void quantity_write(uint64_t n, const struct unit *units, size_t n_units, struct buffer *out)
-{
-        const struct unit *best = &units[0];
-
-        for (size_t i = 1; i < n_units; i++)
-                if (n && n % units[i].factor == 0 && units[i].factor > 1)
-                        best = &units[i];
-        buffer_printf(out, "%" PRIu64 "%s", n / best->factor, n ? best->name : "");
-}
-
-static void size_write(uint64_t n, struct buffer *out)
-{
-        quantity_write(n, sizes, sizeof(sizes) / sizeof(*sizes), out);
-}
-
-static void time_write(uint64_t n, struct buffer *out)
-{
-        quantity_write(n, times, sizeof(times) / sizeof(*times), out);
-}
-
-/* Octal whatever the spelling: 0660, 660, 0o660. */
-static bool mode_read(struct bytes text, uint64_t greatest, mode_t *modep)
-{
-        uint64_t mode = 0;
-
-        if (text.n > 2 && text.p[0] == '0' && text.p[1] == 'o')
-                text = bytes_of(text.p + 2, text.n - 2);
-        if (!text.n || text.n > 8)
-                return false;
-        for (size_t i = 0; i < text.n; i++) {
-                if (text.p[i] < '0' || text.p[i] > '7')
-                        return false;
-                mode = mode * 8 + (text.p[i] - '0');
-        }
-        if (mode > greatest)
-                return false;
-        *modep = (mode_t)mode;
-        return true;
-}
-
 /* ---- words, users, file names */
 
 static const struct config_word *word_find(const struct config_option *o, struct bytes text)
@@ -247,7 +134,7 @@ static bool id_read(const struct config_option *o, struct bytes text, uint32_t *
         uint32_t id;
         int r;
 
-        if (number_read(text, 0, NO_ID - 1, &number)) {
+        if (config_number_read(text, 0, NO_ID - 1, &number)) {
                 *idp = (uint32_t)number;
                 return true;
         }
@@ -343,17 +230,17 @@ static bool value_read(const struct config_option *o, struct bytes text, void *b
         switch (o->type) {
         case CONFIG_TYPE_COUNT:
         case CONFIG_TYPE_POWER2:
-                if (!number_read(text, o->least, o->greatest, &n) ||
+                if (!config_number_read(text, o->least, o->greatest, &n) ||
                     (o->type == CONFIG_TYPE_POWER2 && (n & (n - 1))))
                         return false;
                 *(unsigned *)member = (unsigned)n;
                 return true;
         case CONFIG_TYPE_SIZE:
-                return quantity_read(o, text, sizes, sizeof(sizes) / sizeof(*sizes), member);
+                return config_size_read(text, o->least, o->greatest, member);
         case CONFIG_TYPE_TIME:
-                return quantity_read(o, text, times, sizeof(times) / sizeof(*times), member);
+                return config_time_read(text, o->least, o->greatest, member);
         case CONFIG_TYPE_MODE:
-                return mode_read(text, o->greatest, member);
+                return config_mode_read(text, o->greatest, member);
         case CONFIG_TYPE_USER:
         case CONFIG_TYPE_GROUP:
                 return id_read(o, text, member, why);
@@ -361,7 +248,7 @@ static bool value_read(const struct config_option *o, struct bytes text, void *b
         case CONFIG_TYPE_FILE:
                 return path_read(o, text, member, why);
         case CONFIG_TYPE_CPUS:
-                if (!number_read(text, o->least, o->greatest, &n))
+                if (!config_number_read(text, o->least, o->greatest, &n))
                         return false;
                 if (config_cpus_add(base, (unsigned)n))
                         return true;
@@ -384,9 +271,10 @@ bool config_option_read(const struct config_option *o, struct bytes text, void *
         }
         if (value_read(o, text, base, why))
                 return true;
-        if (!buffer_size(why) && is_digits(text) && text.n > 1 && *text.p == '0' && o->type != CONFIG_TYPE_MODE)
+        if (!buffer_size(why) && config_number_digits(text) && text.n > 1 && *text.p == '0' &&
+            o->type != CONFIG_TYPE_MODE)
                 buffer_printf(why, "a number must not start with 0");
-        else if (!buffer_size(why) && is_digits(text) && text.n && o->type == CONFIG_TYPE_TIME)
+        else if (!buffer_size(why) && config_number_digits(text) && text.n && o->type == CONFIG_TYPE_TIME)
                 buffer_printf(why, "a unit is missing: ns, us or ms");
         else if (!buffer_size(why))
                 word_suggest(o, text, why);
@@ -449,10 +337,10 @@ bool config_option_write(const struct config_option *o, const void *base, struct
                         buffer_printf(out, "%u", *(const unsigned *)member);
                 return true;
         case CONFIG_TYPE_SIZE:
-                size_write(*(const uint64_t *)member, out);
+                config_size_write(*(const uint64_t *)member, out);
                 return true;
         case CONFIG_TYPE_TIME:
-                time_write(*(const uint64_t *)member, out);
+                config_time_write(*(const uint64_t *)member, out);
                 return true;
         case CONFIG_TYPE_MODE:
                 buffer_printf(out, "%04o", *(const mode_t *)member);
@@ -502,25 +390,20 @@ static void range_expect(const struct config_option *o, const char *what, const 
         buffer_printf(out, "%s", example);
 }
 
-static void number_write(uint64_t n, struct buffer *out)
-{
-        buffer_printf(out, "%" PRIu64, n);
-}
-
 void config_option_expect(const struct config_option *o, struct buffer *out)
 {
         switch (o->type) {
         case CONFIG_TYPE_COUNT:
-                range_expect(o, "an integer", "", number_write, out);
+                range_expect(o, "an integer", "", config_number_write, out);
                 break;
         case CONFIG_TYPE_POWER2:
-                range_expect(o, "a power of two", "", number_write, out);
+                range_expect(o, "a power of two", "", config_number_write, out);
                 break;
         case CONFIG_TYPE_SIZE:
-                range_expect(o, "a size", " (such as 64KiB or 16MiB)", size_write, out);
+                range_expect(o, "a size", " (such as 64KiB or 16MiB)", config_size_write, out);
                 break;
         case CONFIG_TYPE_TIME:
-                range_expect(o, "a time", " (such as 20us)", time_write, out);
+                range_expect(o, "a time", " (such as 20us)", config_time_write, out);
                 break;
         case CONFIG_TYPE_MODE:
                 buffer_printf(out, "an octal mode 0000..%04o (such as 0600)", (unsigned)o->greatest);
@@ -538,7 +421,7 @@ void config_option_expect(const struct config_option *o, struct buffer *out)
                 buffer_printf(out, "an absolute file name of at most %d bytes", CONFIG_PATH_MAX);
                 break;
         case CONFIG_TYPE_CPUS:
-                range_expect(o, "a list of CPU numbers", " (such as [0, 2])", number_write, out);
+                range_expect(o, "a list of CPU numbers", " (such as [0, 2])", config_number_write, out);
                 break;
         case CONFIG_TYPE_LISTENERS:
                 buffer_printf(out, "a list of %u..%u listeners, each with a \"path\"", (unsigned)o->least,

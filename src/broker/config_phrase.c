@@ -205,7 +205,8 @@ static const struct phrase {
           "a key that starts with \"?\" must be put in quotes" },
         { "sequence entries are not allowed", NULL, PHRASE_TEXT,
           "a list item must start on a line of its own" },
-        { "unexpected ':'", NULL, PHRASE_TEXT, "this \":\" needs a space behind it, or the value needs quotes" },
+        { "unexpected ':'", NULL, PHRASE_TEXT,
+          "this \":\" needs a space behind it, or the value needs quotes" },
         { "<document start>", NULL, PHRASE_TEXT, "nothing may follow the end of the document" },
         { "expected node content", NULL, PHRASE_TEXT, "expected a value here" },
 };

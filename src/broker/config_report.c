@@ -12,6 +12,7 @@
 #include "util/mem.h"
 
 #define EXCERPT_WIDTH 100 /* columns of a source line that are shown */
+#define EXCERPT_TAB   8   /* of them that a tab counts for */
 #define EXCERPT_LEAD  40  /* of them in front of the error when the line is cut */
 
 static const struct bytes byte_order_mark = { (const uint8_t *)"\xef\xbb\xbf", 3 };
@@ -112,30 +113,35 @@ static unsigned report_column(const struct config_report *report, size_t offset)
         return column;
 }
 
-/* One character of an excerpt: what is shown for it, and as many columns of filler below it. */
-static unsigned excerpt_put(struct buffer *shown, struct buffer *below, struct bytes *line, char filler)
+/* A source line as it is shown, and the line of marks below it: what stands under each column. */
+struct excerpt {
+        struct buffer shown, marks;
+        struct bytes line; /* what is not shown yet */
+        size_t width;      /* columns so far */
+};
+
+/* Shows the next character; a tab stays one, in both lines, so that marks line up whatever its width. */
+static void excerpt_put(struct excerpt *e, char mark)
 {
-        const uint8_t *start = line->p;
-        size_t size = buffer_size(shown);
-        unsigned width;
+        const uint8_t *start = e->line.p;
+        size_t size = buffer_size(&e->shown), width;
         uint32_t c;
 
-        if (*start == '\t') {
-                config_text_next(line, &c);
-                buffer_put(shown, "\t", 1);
-                buffer_put(below, filler == ' ' ? "\t" : &filler, 1);
-                return 8;
-        }
-        if (config_text_next(line, &c) && config_text_printable(c)) {
-                buffer_put(shown, start, (size_t)(line->p - start));
-                width = config_text_width(c);
+        if (config_text_next(&e->line, &c) && (c == '\t' || config_text_printable(c))) {
+                buffer_put(&e->shown, start, (size_t)(e->line.p - start));
+                width = c == '\t' ? 1 : config_text_width(c);
         } else {
-                config_text_escape(shown, c);
-                width = (unsigned)(buffer_size(shown) - size);
+                config_text_escape(&e->shown, c);
+                width = buffer_size(&e->shown) - size;
         }
-        for (unsigned i = 0; i < width; i++)
-                buffer_put(below, &filler, 1);
-        return width;
+        e->width += c == '\t' ? EXCERPT_TAB : width;
+        if (c == '\t' && mark == ' ')
+                mark = '\t';
+        for (; mark && width; width--) {
+                buffer_put(&e->marks, &mark, 1);
+                if (mark == '^')
+                        mark = '~';
+        }
 }
 
 static size_t excerpt_characters(struct bytes text)
@@ -149,59 +155,50 @@ static size_t excerpt_characters(struct bytes text)
 }
 
 /* Leaves out the start of a line that is too long for its error to be seen. */
-static void excerpt_cut(struct buffer *shown, struct buffer *below, struct bytes *line, const uint8_t *at)
+static void excerpt_cut(struct excerpt *e, const uint8_t *at)
 {
-        size_t lead = excerpt_characters(bytes_of(line->p, (size_t)(at - line->p)));
+        size_t lead = excerpt_characters(bytes_of(e->line.p, (size_t)(at - e->line.p)));
         uint32_t c;
 
-        if (excerpt_characters(*line) <= EXCERPT_WIDTH || lead <= EXCERPT_LEAD)
+        if (excerpt_characters(e->line) <= EXCERPT_WIDTH || lead <= EXCERPT_LEAD)
                 return;
         for (size_t i = 0; i < lead - EXCERPT_LEAD; i++)
-                config_text_next(line, &c);
-        buffer_put(shown, "...", 3);
-        buffer_put(below, "   ", 3);
+                config_text_next(&e->line, &c);
+        buffer_put(&e->shown, "...", 3);
+        buffer_put(&e->marks, "   ", 3);
+}
+
+/* Shows the line, with the bytes from at to end marked; both may lie behind the line. */
+static void excerpt_fill(struct excerpt *e, const uint8_t *at, const uint8_t *end)
+{
+        excerpt_cut(e, at);
+        while (e->line.n && (e->width < EXCERPT_WIDTH || e->line.p <= at))
+                excerpt_put(e, e->line.p < at ? ' ' : e->line.p == at ? '^' : e->line.p < end ? '~' : 0);
+        if (e->line.n)
+                buffer_put(&e->shown, "...", 3);
+        else if (e->line.p == at)
+                buffer_put(&e->marks, "^", 1);
 }
 
 static void report_excerpt(const struct config_report *report, const struct config_report_error *error,
                            FILE *out)
 {
-        struct bytes line = config_report_line_text(report, error->offset);
-        const uint8_t *at = report->text.p + error->offset, *end;
-        struct buffer shown = { 0 }, below = { 0 };
-        unsigned width = 0;
-        char filler;
+        struct excerpt e = { .line = config_report_line_text(report, error->offset) };
+        const uint8_t *at = report->text.p + error->offset, *line_end = e.line.p + e.line.n, *end = line_end;
 
-        end = error->n < (size_t)(report->text.p + report->text.n - at) ? at + error->n
-                                                                        : report->text.p + report->text.n;
-        if (at < line.p) /* at the byte order mark */
-                at = line.p;
-        if (at > line.p + line.n)
-                at = line.p + line.n;
-        excerpt_cut(&shown, &below, &line, at);
-        while (line.n && (width < EXCERPT_WIDTH || line.p <= at)) {
-                filler = line.p < at ? ' ' : line.p == at ? '^' : line.p < end ? '~' : 0;
-                if (filler == '^') {
-                        size_t start = buffer_size(&below);
-
-                        width += excerpt_put(&shown, &below, &line, '~');
-                        if (buffer_size(&below) > start)
-                                below.data[below.start + start] = '^';
-                } else {
-                        struct buffer ignored = { 0 };
-
-                        width += excerpt_put(&shown, filler ? &below : &ignored, &line, filler ? filler : ' ');
-                        buffer_deinit(&ignored);
-                }
-        }
-        if (line.n)
-                buffer_put(&shown, "...", 3);
-        else if (line.p == at)
-                buffer_put(&below, "^", 1);
-        fprintf(out, "%5u | %.*s\n", config_report_line(report, error->offset), (int)buffer_size(&shown),
-                buffer_size(&shown) ? (const char *)shown.data : "");
-        fprintf(out, "      | %.*s\n", (int)buffer_size(&below), (const char *)below.data);
-        buffer_deinit(&shown);
-        buffer_deinit(&below);
+        if (at < e.line.p) /* at the byte order mark */
+                at = e.line.p;
+        if (at > line_end)
+                at = line_end;
+        if (error->n < (size_t)(line_end - at))
+                end = at + error->n;
+        excerpt_fill(&e, at, end);
+        fprintf(out, "%5u | %.*s\n", config_report_line(report, error->offset), (int)buffer_size(&e.shown),
+                e.shown.data ? (const char *)e.shown.data : "");
+        fprintf(out, "      | %.*s\n", (int)buffer_size(&e.marks),
+                e.marks.data ? (const char *)e.marks.data : "");
+        buffer_deinit(&e.shown);
+        buffer_deinit(&e.marks);
 }
 
 static int error_compare(const void *a, const void *b)

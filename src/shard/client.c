@@ -116,6 +116,7 @@ void client_free(struct client *c)
         s->closed.n_clients++;
         if (c->adopt_flags & ADOPT_ADMIN)
                 s->closed.n_admins++;
+        free(c->protocol_error);
         free(c->name);
         free(c->lib_name);
         free(c->lib_version);
@@ -143,7 +144,7 @@ static void client_protocol_error(struct client *c, const char *text)
         if (c->gather && !c->gather->asked)
                 gather_ask(c);
         if (c->wait != CLIENT_RUNS) {
-                c->protocol_error = text;
+                client_set_text(&c->protocol_error, bytes_str(text));
                 return;
         }
         c->shard->status.protocol_errors++;
@@ -243,8 +244,8 @@ void client_on_hangup(struct client *c, int error)
                 return;
         }
         c->eof = true;
-        if (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS && c->shard->stop == SHARD_RUNS)
-                client_finish(c);
+        if (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS)
+                list_add_tail(&c->shard->ended, &c->waiting);
 }
 
 void client_on_drained(struct client *c)

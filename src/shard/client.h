@@ -43,10 +43,10 @@ struct client {
         bool admin;
         uint32_t adopt_flags;
         struct reader reader;
-        struct gather *gather;      /* while it waits for other shards, or collects what to ask them */
-        const char *protocol_error; /* to answer once the gather is done; NULL: none */
-        struct list waiting;        /* in shard.gated[] */
-        struct list linger;         /* in shard.lingering, while finishing with output left */
+        struct gather *gather; /* while it waits for other shards, or collects what to ask them */
+        char *protocol_error;  /* to answer once the gather is done; NULL: none */
+        struct list waiting;   /* in shard.gated[], or after its end of file in shard.ended */
+        struct list linger;    /* in shard.lingering, while finishing with output left */
         uint64_t linger_deadline;
         struct list all; /* in shard.clients */
         uint64_t id;

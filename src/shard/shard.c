@@ -166,6 +166,18 @@ static void shard_on_message(void *arg, const struct port_message *m)
 
 /* ------------------------------------------------------------------ the turn's end */
 
+/*
+ * Ends the clients that said their last in this turn. Only now: what other shards announced before that has
+ * been delivered, so a message whose PUBLISH was answered does not miss a subscriber that hung up afterwards.
+ */
+static void shard_end(struct shard *s)
+{
+        if (s->stop != SHARD_RUNS)
+                return; /* all clients are ended together */
+        while (!list_empty(&s->ended))
+                client_finish(list_first(&s->ended, struct client, waiting));
+}
+
 /* Serves the clients that waited for targets whose gate opened. Return: whether there were any. */
 static bool shard_resume(struct shard *s, uint64_t opened)
 {
@@ -319,6 +331,7 @@ int shard_turn(struct shard *s)
         s->status.turns++;
         drained = port_drain(s->port, s->options.drain_budget, shard_on_message, s);
         deliver_settle(s);
+        shard_end(s);
         if (s->stop != SHARD_RUNS && shard_stop(s)) {
                 port_flush(s->port);
                 if (!port_spilled(s->port) || s->now >= s->stop_deadline)
@@ -340,6 +353,7 @@ static void shard_init_lists(struct shard *s)
 {
         list_init(&s->dirty);
         list_init(&s->clients);
+        list_init(&s->ended);
         list_init(&s->lingering);
         for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)
                 list_init(&s->gated[i]);

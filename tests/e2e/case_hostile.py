@@ -30,6 +30,7 @@ def _never_reads(env, request, ratio=1):
     c.gone("the end of a client that lets more than 32 MiB wait")
     other.publish("unhurt", "x", 1)
     keeper.message("unhurt", "x")
+    keeper.unsubscribe("unhurt")
     other.quiet()
 
 

@@ -26,8 +26,10 @@ STOP_SECONDS = float(os.environ.get("E2E_STOP_SECONDS", "1"))
 class Server:
     """
     Options: shards, max_clients, backlog, mode (of the listener), env (added to the environment), nofile (limit),
-    extra (lines of YAML), wrap (words before the command), keep_dir (a directory to serve in).
+    path (as the configuration names it), wrap (words before the command), keep_dir (a directory to serve in).
     """
+
+    extra = []  # lines of every broker's configuration
 
     def __init__(self, kind, binary, shards=1, **options):
         self.kind = kind
@@ -61,7 +63,7 @@ class Server:
         lines = [f"shards: {self.shards}", "reactor: libev"]
         if get("max_clients"):
             lines.append(f"max_clients: {get('max_clients')}")
-        lines += list(get("extra", []))
+        lines += self.extra
         lines += ["listeners:", f"  - path: {self.path}"]
         if get("mode"):
             lines.append(f"    mode: {get('mode')}")

@@ -251,7 +251,7 @@ class Runner:
                       lambda: env.server.n_fds() <= env.base_fds)
 
     def run_cell(self, shards, proto):
-        cell = f"[{self.args.kind} shards={shards} resp{proto}]"
+        cell = f"[{' '.join([self.args.kind, f'shards={shards} resp{proto}', *self.args.yaml])}]"
         server = Server(self.args.kind, self.args.binary, shards)
         try:
             server.start()
@@ -327,12 +327,18 @@ def main():
     parser.add_argument("--shards", default="1,3")
     parser.add_argument("--proto", default="2,3")
     parser.add_argument("--only", help="regular expression of case names")
+    parser.add_argument("--modules", help="regular expression of the modules that are run")
+    parser.add_argument("--yaml", action="append", default=[], metavar="KEY:VALUE",
+                        help="one more line of every broker's configuration")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("--slow", type=int, default=0, help="print the N slowest cases")
     args = parser.parse_args()
 
+    Server.extra = [line.replace(":", ": ") for line in args.yaml]
     for name in MODULES:
+        if args.modules and not re.search(args.modules, name):
+            continue
         importlib.import_module(name)
     if args.list:
         for case_ in CASES:

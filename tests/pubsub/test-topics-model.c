@@ -277,7 +277,7 @@ static void batch_send(struct model *m, unsigned from, struct batch *batch)
                 struct model_shard *s = &m->shards[to];
                 struct batch *copy;
 
-                if (to == from)
+                if (to == from || buffer_size(&batch->bytes) == 0)
                         continue;
                 if (s->n_in[from] == BATCHES)
                         batch_apply(m, to, from);

@@ -175,6 +175,25 @@ START_TEST(a_pipeline_behind_a_subscription_waits_for_its_acknowledgement)
 }
 END_TEST
 
+/* The error that ends a stream comes behind the acknowledgements that are still under way. */
+START_TEST(a_protocol_error_behind_a_subscription_comes_after_its_acknowledgement)
+{
+        int c, other;
+
+        start(3);
+        c = cluster_connect(&cl, 0, 0);
+        other = cluster_connect(&cl, 0, 0);
+        cluster_say(&cl, 0, c, "SUBSCRIBE a\r\n*1\r\n!PING\r\nPING\r\n");
+        cluster_turn(&cl, 0);
+        cluster_say(&cl, 0, other, "ECHO 'something else in the shared memory'\r\n*1\r\nxx\r\n");
+        cluster_turn(&cl, 0);
+        check(0, c, "",
+              "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n-ERR Protocol error: expected '$', got '!'\r\n");
+        ck_assert(!cluster_is_open(&cl, 0, c));
+        cluster_deinit(&cl);
+}
+END_TEST
+
 START_TEST(an_unsubscribe_against_a_pending_subscription_keeps_the_interest)
 {
         int a, b, pub;
@@ -417,6 +436,7 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, resp2_and_resp3_subscribers_share_a_channel, 0, 2);
         tcase_add_loop_test(cases, splitting_input_and_output_changes_nothing, 0, 2);
         tcase_add_test(cases, a_pipeline_behind_a_subscription_waits_for_its_acknowledgement);
+        tcase_add_test(cases, a_protocol_error_behind_a_subscription_comes_after_its_acknowledgement);
         tcase_add_test(cases, an_unsubscribe_against_a_pending_subscription_keeps_the_interest);
         tcase_add_test(cases, a_client_that_dies_while_it_waits_leaves_no_interest);
         tcase_add_loop_test(cases, end_of_file_comes_after_every_reply, 0, 2);
