@@ -196,7 +196,7 @@ int args_unknown_verb(const char *name)
         size_t n = 0;
         int i;
 
-        while (ctl_verbs[n].name && n < 16)
+        while (n < 16 && ctl_verbs[n].name)
                 names[n] = ctl_verbs[n].name, n++;
         i = text_suggest(name, names, n);
         if (i >= 0)

@@ -146,7 +146,7 @@ static const char *command_upper(const struct command *command, char name[32])
 {
         size_t i;
 
-        for (i = 0; command->name[i] && i < 31; i++)
+        for (i = 0; i < 31 && command->name[i]; i++)
                 name[i] = (char)(command->name[i] & ~0x20);
         name[i] = 0;
         return name;
