@@ -2,7 +2,7 @@
 /* Damerau: "A technique for computer detection and correction of spelling errors", CACM 1964; Wagner and
  * Fischer's table, of which three rows are kept. */
 
-#include "broker/suggest.h"
+#include "util/suggest.h"
 
 #include <ctype.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "broker/suggest.h"
+#include "util/suggest.h"
 
 #include "support/suite.h"
 #include "util/prng.h"
