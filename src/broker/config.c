@@ -19,9 +19,9 @@
 #include "broker/config_report.h"
 #include "broker/config_text.h"
 #include "broker/config_tree.h"
-#include "broker/suggest.h"
 #include "util/error.h"
 #include "util/mem.h"
+#include "util/suggest.h"
 
 #define SHARDS_AUTO_MAX 4
 #define OPTIONS_MAX     32 /* of one mapping */

@@ -13,9 +13,9 @@
 #include "broker/config_number.h"
 #include "broker/config_table.h"
 #include "broker/config_text.h"
-#include "broker/suggest.h"
 #include "util/log.h"
 #include "util/mem.h"
+#include "util/suggest.h"
 
 #define NO_ID      UINT32_MAX /* as uid or gid: not given; no user has it */
 #define LOOKUP_MAX (1 << 20)  /* bytes of a user's or group's record */

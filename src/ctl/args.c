@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "ctl/say.h"
-#include "ctl/text.h"
 #include "util/clock.h"
 #include "util/mem.h"
+#include "util/suggest.h"
 
 struct args_option {
         char letter; /* names the option in struct ctl_verb; on the command line only if it has a short form */
@@ -111,12 +111,12 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
 static int args_unknown_option(const char *name)
 {
         const char *names[N_OPTIONS];
-        int i;
+        size_t i;
 
         for (size_t k = 0; k < N_OPTIONS; k++)
                 names[k] = options[k].name;
-        i = text_suggest(name, names, N_OPTIONS);
-        if (i >= 0)
+        i = suggest_best(bytes_str(name), names, N_OPTIONS);
+        if (i < N_OPTIONS)
                 return say_usage("unknown option --%s; did you mean --%s?", name, names[i]);
         return say_usage("unknown option --%s", name);
 }
@@ -192,14 +192,13 @@ const struct ctl_verb *args_find_verb(const char *name)
 
 int args_unknown_verb(const char *name)
 {
-        const char *names[16];
-        size_t n = 0;
-        int i;
+        const char *names[16] = { 0 };
+        size_t n = 0, i;
 
-        while (ctl_verbs[n].name && n < 16)
+        while (n < 16 && ctl_verbs[n].name)
                 names[n] = ctl_verbs[n].name, n++;
-        i = text_suggest(name, names, n);
-        if (i >= 0)
+        i = suggest_best(bytes_str(name), names, n);
+        if (i < n)
                 return say_usage("unknown command \"%s\"; did you mean \"%s\"?", name, names[i]);
         return say_usage("unknown command \"%s\"", name);
 }

@@ -7,7 +7,7 @@
 
 #include "util/bytes.h"
 
-/* How brokerctl writes bytes, numbers and durations for people, and which word they may have meant. */
+/* How brokerctl writes bytes, numbers and durations for people. */
 
 /*
  * Writes bytes so that one line stays one line and no terminal obeys them: printable ASCII and UTF-8 from
@@ -28,13 +28,3 @@ void text_bytes(char *to, uint64_t n);
 
 /* "4 d 03:02:01", or without the days when there are none. */
 void text_duration(char *to, uint64_t seconds);
-
-/* Insertions, deletions, exchanges of one character and swaps of two neighbours between two words. */
-unsigned text_distance(const char *a, const char *b);
-
-/*
- * The best of some words for one that is none of them: within two edits and a third of its length, or the
- * beginning or the extension of exactly one by three letters or more.
- * Return: an index; -1 when nothing is near, or two are equally near.
- */
-int text_suggest(const char *word, const char *const *words, size_t n_words);

@@ -444,11 +444,9 @@ static int inline_parse(struct scan *scan, const struct reader_limits *limits, s
                 return reader_error("Protocol error: too big inline request", errorp);
         if (k)
                 return k;
-        size = n + 1;
+        size = n + 1; /* a '\r' before the end is a blank as any other */
         if (size > limits->request_max)
                 return reader_error_size(errorp);
-        if (n && view.p[n - 1] == '\r')
-                n--;
         if (n && memchr(view.p, '\0', n))
                 return reader_error("Protocol error: NUL in inline request", errorp);
         k = n ? inline_split(scratch, bytes_of(view.p, n), &scan->argc, errorp) : 0;

@@ -12,7 +12,10 @@ struct list {
         struct list *next, *prev;
 };
 
-#define LIST_INIT(_l) { &(_l), &(_l) }
+#define LIST_INIT(_l)                                                                                          \
+        {                                                                                                      \
+                &(_l), &(_l)                                                                                   \
+        }
 
 static inline void list_init(struct list *l)
 {
@@ -57,5 +60,5 @@ static inline void list_swap(struct list *to, struct list *from)
 #define list_first(_head, _type, _member) container_of((_head)->next, _type, _member)
 
 #define list_for_each(_i, _head) for (struct list *_i = (_head)->next; _i != (_head); _i = _i->next)
-#define list_for_each_safe(_i, _next, _head) \
+#define list_for_each_safe(_i, _next, _head)                                                                   \
         for (struct list *_i = (_head)->next, *_next = _i->next; _i != (_head); _i = _next, _next = _i->next)

@@ -41,8 +41,9 @@ bool log_would(enum log_level level)
 
 static size_t log_prefix(char *line, size_t size, enum log_level level)
 {
-        static const char *const names[] = { [3] = "error", [4] = "warning", [5] = "notice", [6] = "info",
-                                             [7] = "debug" };
+        static const char *const names[] = {
+                [3] = "error", [4] = "warning", [5] = "notice", [6] = "info", [7] = "debug"
+        };
         struct timespec now;
         struct tm tm;
 

@@ -109,44 +109,6 @@ START_TEST(durations_count_days_only_when_there_are_any)
 }
 END_TEST
 
-START_TEST(distance_counts_edits_and_swaps)
-{
-        ck_assert_uint_eq(text_distance("", ""), 0);
-        ck_assert_uint_eq(text_distance("", "abc"), 3);
-        ck_assert_uint_eq(text_distance("abc", ""), 3);
-        ck_assert_uint_eq(text_distance("ping", "pign"), 1);
-        ck_assert_uint_eq(text_distance("status", "stauts"), 1);
-        ck_assert_uint_eq(text_distance("kitten", "sitting"), 3);
-        ck_assert_uint_eq(text_distance("ca", "abc"), 3); /* no edit inside a swap */
-}
-END_TEST
-
-START_TEST(distance_of_very_long_words_is_far)
-{
-        char word[200];
-
-        memset(word, 'x', sizeof(word) - 1);
-        word[sizeof(word) - 1] = 0;
-        ck_assert_uint_gt(text_distance(word, "x"), 100);
-        ck_assert_uint_gt(text_distance("x", word), 100);
-}
-END_TEST
-
-START_TEST(suggestion_is_the_one_best_word_or_none)
-{
-        static const char *const words[] = { "ping", "status", "pub", "sub", "shutdown" };
-
-        ck_assert_int_eq(text_suggest("pign", words, 5), 0);
-        ck_assert_int_eq(text_suggest("staus", words, 5), 1);
-        ck_assert_int_eq(text_suggest("publish", words, 5), 2);
-        ck_assert_int_eq(text_suggest("shut", words, 5), 4);
-        ck_assert_int_eq(text_suggest("uub", words, 5), -1); /* as near to pub as to sub */
-        ck_assert_int_eq(text_suggest("pi", words, 5), -1);  /* too short to guess */
-        ck_assert_int_eq(text_suggest("", words, 5), -1);
-        ck_assert_int_eq(text_suggest("frobnicate", words, 5), -1);
-}
-END_TEST
-
 static void add(TCase *cases)
 {
         tcase_add_test(cases, escape_keeps_text_and_hides_control);
@@ -156,9 +118,6 @@ static void add(TCase *cases)
         tcase_add_test(cases, counts_fit_five_characters_and_never_claim_more);
         tcase_add_test(cases, sizes_fit_five_characters_in_binary_units);
         tcase_add_test(cases, durations_count_days_only_when_there_are_any);
-        tcase_add_test(cases, distance_counts_edits_and_swaps);
-        tcase_add_test(cases, distance_of_very_long_words_is_far);
-        tcase_add_test(cases, suggestion_is_the_one_best_word_or_none);
 }
 
 int main(void)

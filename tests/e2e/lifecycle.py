@@ -45,6 +45,10 @@ def read(name):
         return file.read()
 
 
+def child_of(pid):
+    return int(read(f"/proc/{pid}/task/{pid}/children").split()[0])
+
+
 def connect(path):
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(DEADLINE)
@@ -136,10 +140,10 @@ class Broker(unittest.TestCase):
         with connect(self.path) as sock:
             self.assertEqual(ask(sock), b"+PONG\r\n")
 
-    def tasks(self, what):
+    def tasks(self, what, pid=None):
         """A file of each thread's directory in /proc, by thread name."""
         found = {}
-        base = f"/proc/{self.process.pid}/task"
+        base = f"/proc/{pid or self.process.pid}/task"
         for task in os.listdir(base):
             found[read(f"{base}/{task}/comm").strip()] = read(f"{base}/{task}/{what}")
         return found
@@ -305,7 +309,7 @@ class Start(Broker):
         tracer = self.start(self.at("broker.yaml"), wrap=["strace", "-f", "-qq", "-o", self.at("trace")])
         info = os.stat(self.path)
         self.assertEqual((info.st_mode & 0o7777, info.st_uid), (0o660, NOBODY))
-        os.kill(int(read(f"/proc/{tracer.pid}/task/{tracer.pid}/children").split()[0]), signal.SIGTERM)
+        os.kill(child_of(tracer.pid), signal.SIGTERM)
         self.expect_end(0, DEADLINE)
         calls = re.findall(r"^\d+\s+(flock|bind|lchown|fchownat|chmod|fchmodat|clone3?|listen|accept4)\(",
                            read(self.at("trace")), re.M)
@@ -432,6 +436,28 @@ class Start(Broker):
             sock.close()
         self.stop()
 
+    def test_every_client_that_leaves_makes_room(self):
+        """However it leaves: one that is counted for ever would keep the next ones out in the end."""
+        self.start(self.config("shards: 2", "max_clients: 3"))
+
+        def enter(request):
+            sock = connect(self.path)
+            reply = ask(sock, request)
+            if not reply.startswith(b"-ERR max number"):
+                return sock
+            sock.close()
+            return None
+
+        for i in range(60):
+            request = (b"PING\r\n", b"QUIT\r\n", b"*1\r\n$-7\r\n", b"SUBSCRIBE a\r\n")[i % 4]
+            socks = [wait_until("there is room", lambda: enter(request)) for _ in range(3)]
+            if i % 3 == 0:
+                socks[0].shutdown(socket.SHUT_WR)
+            for sock in socks:
+                sock.close()
+        wait_until("all are gone", lambda: enter(b"PING\r\n")).close()
+        self.stop()
+
     def test_a_limit_that_leaves_nothing_for_clients_fails_the_start(self):
         _, err = self.run_to_end("-c", self.config("shards: 3"), code=1,
                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)))
@@ -505,6 +531,19 @@ class Signals(Broker):
 
 
 class Idle(Broker):
+    def switches(self, pid):
+        return {name: re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M).group(1)
+                for name, text in self.tasks("status", pid).items()}
+
+    def settle(self, pid):
+        """Waits until all threads sleep. Returns their context switches so far."""
+        def settled():
+            one = self.switches(pid)
+            time.sleep(0.05)
+            return one if one == self.switches(pid) else None
+
+        return wait_until("all threads sleep", settled)
+
     def test_nobody_wakes_up_when_nothing_happens(self):
         if SANITIZED:
             self.skipTest("a sanitizer has a thread of its own")
@@ -512,23 +551,28 @@ class Idle(Broker):
         clients = [connect(self.path) for _ in range(6)]
         for sock in clients:
             self.assertEqual(ask(sock, b"*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n")[:2], b"*3")
-
-        def switches():
-            return {name: re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M).group(1)
-                    for name, text in self.tasks("status").items() if name.startswith("brokerd")}
-
-        def settled():
-            one = switches()
-            time.sleep(0.05)
-            return one == switches()
-
-        wait_until("all threads sleep", settled)
-        before = switches()
+        before = self.settle(self.process.pid)
         time.sleep(1)  # the measured time
-        self.assertEqual(switches(), before)
+        self.assertEqual(self.switches(self.process.pid), before)
         for sock in clients:
             sock.close()
         self.stop()
+
+    def test_an_idle_thread_sleeps_without_a_time_out(self):
+        """A wake once a minute, which libev does unless it is told better, would not show above."""
+        self.need_strace()
+        trace = self.at("trace")
+        tracer = self.start(self.config("shards: 2"), wrap=["strace", "-f", "-qq", "-o", trace, "-e",
+                                                            "trace=epoll_wait,epoll_pwait"])
+        pid = child_of(tracer.pid)
+        self.settle(pid)
+        os.kill(pid, signal.SIGTERM)
+        self.expect_end(0, DEADLINE)
+        longest = {}
+        for tid, timeout in re.findall(r"^(\d+)\s.*epoll_p?wait.*, 64, (-?\d+)[,)]", read(trace), re.M):
+            longest[tid] = max(longest.get(tid, 0), int(timeout) % (1 << 32))  # -1: without end
+        self.assertEqual(len(longest), 3)
+        self.assertGreater(min(longest.values()), 24 * 3600 * 1000)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A main for a fuzz harness without a fuzzer: every file of the directories given is one input. */
+/*
+ * A main for a fuzz harness without a fuzzer: every file of the directories given is one input. REPLAY_CORPUS
+ * is the directory of a harness, for a call without arguments.
+ */
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* One file, in memory that ends where it ends. Return: whether it could be read. */
-static int replay_file(const char *path)
+/* One file, in memory that ends where it ends. Return: whether all of it could be read. */
+static bool replay_file(const char *path)
 {
         struct stat st;
         FILE *f = fopen(path, "rb");
@@ -59,6 +63,8 @@ int main(int argc, char **argv)
 
         for (int i = 1; i < argc; i++)
                 n += replay_directory(argv[i]);
+        if (argc < 2)
+                n = replay_directory(REPLAY_CORPUS);
         printf("%u inputs\n", n);
         return n ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -67,6 +67,9 @@ static const struct bytes streams[] = {
         ROW("*1\r\n$+4\r\nPING\r\n"),
         ROW("*1\r\n$4x\r\n"),
         ROW("*1\r\n$21\r\n"),
+        ROW("*1\r\n$21\r\n012345678901234567890\r\n"),
+        ROW("*2\r\n$20\r\n01234567890123456789\r\n$11\r\n0123456789a\r\n"),
+        ROW("*3\r\n$20\r\n01234567890123456789\r\n$3\r\n012\r\n$1\r\n0\r\nPING\r\n"),
         ROW("*1\r\n$20\r\n01234567890123456789\r\n"),
         ROW("*2\r\n$20\r\n01234567890123456789\r\n$10\r\n0123456789\r\n"),
         ROW("*2\r\n$20\r\n01234567890123456789\r\n$9\r\n012345678\r\n"),
@@ -113,7 +116,7 @@ START_TEST(random_streams_cut_unread_and_held_at_random_give_the_same)
         struct prng prng = { 7 };
         size_t requests = 0;
 
-        for (int turn = 0; turn < 6000; turn++) {
+        for (int turn = 0; turn < 3000; turn++) {
                 struct choices choices = { .prng = { prng_next(&prng) } };
                 struct buffer b = { 0 };
 
@@ -127,7 +130,7 @@ START_TEST(random_streams_cut_unread_and_held_at_random_give_the_same)
                 requests += reference_drive(buffer_view(&b), turn % 4 ? &wide : &narrow, &choices);
                 buffer_deinit(&b);
         }
-        ck_assert_uint_gt(requests, 20000);
+        ck_assert_uint_gt(requests, 10000);
 }
 END_TEST
 
@@ -203,6 +206,7 @@ START_TEST(declared_lengths_beyond_the_limits_are_errors_and_never_wrap)
         ck_assert_error("*1\r\n$18446744073709551617\r\na\r\n", length);
         ck_assert_ptr_null(error_of(BYTES_LITERAL("*2147483647\r\n$9223372036854775807\r\nabc"), &endless));
         ck_assert_pstr_eq(error_of(BYTES_LITERAL("*1\r\n$9223372036854775808\r\n"), &endless), length);
+        ck_assert_pstr_eq(error_of(BYTES_LITERAL("*1\r\n$-1\r\n"), &endless), length);
 }
 END_TEST
 
@@ -286,8 +290,8 @@ START_TEST(memory_follows_bytes_received_and_not_lengths_declared)
 
                         if (k == READER_E_PROTOCOL) /* the bytes behind "*1048576" do not begin with '$' */
                                 break;
-                        ck_assert_int_eq(k, READER_E_MORE);
-                        ck_assert_uint_le(memory_of(&r, &scratch), 2 * (n + 1) + 2048);
+                        must(k == READER_E_MORE);
+                        must(memory_of(&r, &scratch) <= 2 * (n + 1) + 2048);
                 }
                 reader_deinit(&r);
                 reader_scratch_deinit(&scratch);
@@ -312,12 +316,12 @@ START_TEST(many_arguments_are_taken_and_their_views_do_not_stay)
         for (int i = 0; i < ARGS; i++)
                 buffer_put(&b, "$1\r\nx\r\n", 7);
         while (got < b.end) {
-                ck_assert_int_eq(k, READER_E_MORE);
+                must(k == READER_E_MORE);
                 input = bytes_of(b.data + got, b.end - got < 5 ? b.end - got : 5);
                 got += input.n;
                 k = reader_next(&r, &scratch, &wide, &input, &request, &error);
                 if (got < b.end)
-                        ck_assert_uint_le(memory_of(&r, &scratch), 2 * got + 2048);
+                        must(memory_of(&r, &scratch) <= 2 * got + 2048);
         }
         ck_assert_int_eq(k, 0);
         ck_assert_uint_eq(request.argc, ARGS);
@@ -443,7 +447,8 @@ START_TEST(an_unread_request_comes_again_from_the_input_or_from_what_was_kept)
 }
 END_TEST
 
-/* A line of 64 KiB byte by byte, and a bulk: time is linear, or this does not end in time. */
+/* A line of 64 KiB byte by byte: while its end was not seen, the reader knows that there is nothing to look at.
+ */
 START_TEST(a_trickled_request_is_not_scanned_again_for_each_byte)
 {
         enum { ROUNDS = 8, N = 65536 };
@@ -457,7 +462,8 @@ START_TEST(a_trickled_request_is_not_scanned_again_for_each_byte)
                         struct bytes input = bytes_of(i < N ? "x" : "\n", 1);
                         int k = reader_next(&r, &scratch, &wide, &input, &request, &error);
 
-                        ck_assert_int_eq(k, i < N ? READER_E_MORE : 0);
+                        must(k == (i < N ? READER_E_MORE : 0));
+                        must(k == 0 || !r.unseen);
                 }
                 ck_assert_uint_eq(request.argv[0].n, N);
         }

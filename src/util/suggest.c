@@ -2,7 +2,7 @@
 /* Damerau: "A technique for computer detection and correction of spelling errors", CACM 1964; Wagner and
  * Fischer's table, of which three rows are kept. */
 
-#include "broker/suggest.h"
+#include "util/suggest.h"
 
 #include <ctype.h>
 
@@ -46,13 +46,21 @@ unsigned suggest_distance(struct bytes a, struct bytes b, unsigned limit)
         return least(above[b.n], limit + 1);
 }
 
-/* Return: the index of the only name that starts with the word, n when there is none or more than one. */
-static size_t suggest_longer(struct bytes word, const char *const *names, size_t n)
+/* Whether one of the two is how the other begins, and long enough to mean it. */
+static bool suggest_extends(struct bytes a, struct bytes b)
+{
+        size_t n = a.n < b.n ? a.n : b.n;
+
+        return n >= SUGGEST_PREFIX && !strncasecmp((const char *)a.p, (const char *)b.p, n);
+}
+
+/* Return: the index of the only name that extends the word or is extended by it, n when not just one does. */
+static size_t suggest_extension(struct bytes word, const char *const *names, size_t n)
 {
         size_t found = n;
 
-        for (size_t i = 0; word.n >= SUGGEST_PREFIX && i < n; i++) {
-                if (strlen(names[i]) < word.n || strncasecmp(names[i], (const char *)word.p, word.n) != 0)
+        for (size_t i = 0; i < n; i++) {
+                if (!suggest_extends(word, bytes_str(names[i])))
                         continue;
                 if (found < n)
                         return n;
@@ -63,18 +71,16 @@ static size_t suggest_longer(struct bytes word, const char *const *names, size_t
 
 size_t suggest_best(struct bytes word, const char *const *names, size_t n)
 {
-        unsigned limit = least(SUGGEST_EDITS, (unsigned)least((unsigned)word.n, SUGGEST_WORD_MAX) / 3),
-                 distance;
-        size_t best = n;
+        size_t third = word.n / 3, best = n;
+        unsigned limit = third < SUGGEST_EDITS ? (unsigned)third : SUGGEST_EDITS, nearest = limit + 1;
 
         for (size_t i = 0; i < n; i++) {
-                distance = suggest_distance(word, bytes_str(names[i]), limit);
-                if (distance > limit)
-                        continue;
-                best = i;
-                if (!distance)
-                        break;
-                limit = distance - 1;
+                unsigned distance = suggest_distance(word, bytes_str(names[i]), limit);
+
+                if (distance < nearest)
+                        best = i, nearest = distance;
+                else if (distance == nearest)
+                        best = n;
         }
-        return best < n ? best : suggest_longer(word, names, n);
+        return nearest <= limit ? best : suggest_extension(word, names, n);
 }

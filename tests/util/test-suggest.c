@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "broker/suggest.h"
+#include "util/suggest.h"
 
 #include "support/suite.h"
 #include "util/prng.h"
@@ -94,12 +94,39 @@ START_TEST(a_beginning_that_two_names_share_suggests_neither)
 }
 END_TEST
 
+START_TEST(of_two_names_equally_near_neither_is_suggested)
+{
+        static const char *const names[] = { "ping", "status", "pub", "sub", "shutdown" };
+
+        ck_assert_uint_eq(suggest_best(bytes_str("pign"), names, 5), 0);
+        ck_assert_uint_eq(suggest_best(bytes_str("uub"), names, 5), 5);
+        ck_assert_uint_eq(suggest_best(bytes_str("uub"), names, 3), 2);
+        ck_assert_uint_eq(suggest_best(bytes_str("frobnicate"), names, 5), 5);
+}
+END_TEST
+
+START_TEST(a_word_that_goes_on_after_one_name_suggests_it)
+{
+        static const char *const names[] = { "ping", "pub", "sub", "pin" };
+        char longest[200];
+
+        ck_assert_uint_eq(suggest_best(bytes_str("PUBLISHER"), names, 4), 1);
+        ck_assert_uint_eq(suggest_best(bytes_str("pingpong"), names, 4), 4);
+        ck_assert_uint_eq(suggest_best(bytes_str("pingpong"), names, 3), 0);
+        memset(longest, 's', sizeof(longest));
+        memcpy(longest, "sub", 3);
+        ck_assert_uint_eq(suggest_best(bytes_of(longest, sizeof(longest)), names, 4), 2);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_test(cases, an_edit_is_an_insertion_deletion_replacement_or_swap_of_neighbours);
         tcase_add_test(cases, the_distance_is_what_its_definition_says);
         tcase_add_test(cases, the_nearest_name_is_suggested_and_none_that_is_too_far);
         tcase_add_test(cases, a_beginning_that_two_names_share_suggests_neither);
+        tcase_add_test(cases, of_two_names_equally_near_neither_is_suggested);
+        tcase_add_test(cases, a_word_that_goes_on_after_one_name_suggests_it);
 }
 
 int main(void)

@@ -15,8 +15,9 @@
 unsigned suggest_distance(struct bytes a, struct bytes b, unsigned limit);
 
 /*
- * Picks the nearest of n names, the first of equals. A name more than 2 edits away, or more than a third of the
- * word's length, is no suggestion, unless it is the only one that starts with the word (of 3 letters or more).
+ * The name that a word was meant to be: the only nearest one, if it is within 2 edits and a third of the word's
+ * length; when none is, the only name that begins with the word, or that the word begins with, by 3 letters or
+ * more.
  * Return: its index, n when there is none.
  */
 size_t suggest_best(struct bytes word, const char *const *names, size_t n);
