@@ -35,6 +35,7 @@ build() { # program, its sources
 }
 caught=0
 missed=0
+# shellcheck disable=SC2048 # numbers
 for n in ${*:-$(echo "$bugs" | awk 'NF { print $1 }')}; do
         rm -f "$work"/*.o
         for room in util mesh resp pubsub reactor shard; do
