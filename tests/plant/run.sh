@@ -35,8 +35,9 @@ build() { # program, its sources
 }
 caught=0
 missed=0
-# shellcheck disable=SC2048 # numbers
-for n in ${*:-$(echo "$bugs" | awk 'NF { print $1 }')}; do
+# shellcheck disable=SC2046
+[ $# -gt 0 ] || set -- $(echo "$bugs" | awk 'NF { print $1 }')
+for n in "$@"; do
         rm -f "$work"/*.o
         for room in util mesh resp pubsub reactor shard; do
                 for file in "$src/src/$room"/*.c; do
