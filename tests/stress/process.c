@@ -76,14 +76,26 @@ static _Noreturn void child(const struct process *process, pid_t parent)
         _exit(127);
 }
 
+/* Connects and lets the broker close the connection again. Return: whether it accepts. */
 static bool try_connect(const char *path)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct timeval patience = { .tv_sec = START_SECONDS };
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char reply[16];
+        ssize_t n = 1;
         bool ok;
 
         snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
         ok = !connect(fd, (struct sockaddr *)&address, sizeof(address));
+        if (ok) {
+                setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+                n = send(fd, "QUIT\r\n", 6, MSG_NOSIGNAL);
+        }
+        while (ok && n > 0)
+                n = recv(fd, reply, sizeof(reply), 0);
+        if (ok && n < 0)
+                fail("the broker does not answer QUIT: %m");
         close(fd);
         return ok;
 }
@@ -115,7 +127,7 @@ void process_start(struct process *process, const char *options)
                         fail("the broker does not accept within %d s", START_SECONDS);
                 nap();
         }
-        /* The probe's own connection must be gone before what is open is counted. */
+        /* The probe's own connection is gone, or will be in a moment. */
         for (unsigned last = 0, same = 0; same < 10; nap()) {
                 process->n_fds = process_fds(process);
                 same = process->n_fds == last ? same + 1 : 0;
