@@ -22,7 +22,8 @@ static inline size_t buffer_size(const struct buffer *b)
 
 static inline struct bytes buffer_view(const struct buffer *b)
 {
-        return (struct bytes){ b->data + b->start, b->end - b->start };
+        /* an empty buffer may have no data, and NULL + 0 is not defined */
+        return (struct bytes){ b->start ? b->data + b->start : b->data, b->end - b->start };
 }
 
 void buffer_deinit(struct buffer *b);
