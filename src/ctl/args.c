@@ -195,7 +195,7 @@ int args_unknown_verb(const char *name)
         const char *names[16] = { 0 };
         size_t n = 0, i;
 
-        while (ctl_verbs[n].name && n < 16)
+        while (n < 16 && ctl_verbs[n].name)
                 names[n] = ctl_verbs[n].name, n++;
         i = suggest_best(bytes_str(name), names, n);
         if (i < n)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "util/plant.h"
+
 /*
  * The pair that decides whether a sleeper is woken: announce on one side, park on the other. This is the only
  * place that touches the two words, and what the litmus program runs.
@@ -64,7 +66,7 @@ static inline bool park_begin(struct park *park)
         /* P1; pairs with A2 in park_announce() */
         atomic_store_explicit(&park->parked, 1, memory_order_seq_cst);
         /* P2; pairs with A1 in park_announce() */
-        if (!atomic_load_explicit(&park->inbound, memory_order_seq_cst))
+        if (PLANTED(4) || !atomic_load_explicit(&park->inbound, memory_order_seq_cst))
                 return true;
         park_end(park);
         return false;

@@ -32,6 +32,7 @@
 #include "mesh/shared.h"
 #include "util/bits.h"
 #include "util/mem.h"
+#include "util/plant.h"
 
 #define PORT_RELEASE_BATCH 32 /* messages after which a source gets its slots back while it is drained */
 
@@ -155,7 +156,7 @@ void *port_send(struct port *port, unsigned dst, uint16_t type, uint32_t size, e
 
         assert(dst < port->mesh->n_ports && dst != port->id);
         port->stats.sent++;
-        if (port->backlogged & bit(dst))
+        if (port->backlogged & bit(dst) && !PLANTED(2))
                 return port_spill(port, dst, type, size, count);
         slot = ring_writer_reserve(&out->ring);
         if (!slot) {
@@ -199,7 +200,8 @@ static bool port_announce(struct port *port, unsigned dst)
 
 uint64_t port_flush(struct port *port)
 {
-        uint64_t targets = port->pending | port->backlogged, gated = port->gated, wakes = 0;
+        uint64_t targets = PLANTED(1) ? port->pending : port->pending | port->backlogged, gated = port->gated,
+                 wakes = 0;
 
         assert(!port->draining);
         if (!targets)
@@ -254,9 +256,9 @@ static unsigned port_drain_source(struct port *port, unsigned source, unsigned b
                 ring_reader_release(in);
                 left -= (unsigned)batch;
         }
-        if (!left && ring_reader_available(in))
+        if (!left && ring_reader_available(in) && !PLANTED(5))
                 port->kept |= bit(source);
-        if (ring_reader_take_ask(in))
+        if (ring_reader_take_ask(in) && !PLANTED(3))
                 port->pending |= bit(source);
         return budget - left;
 }

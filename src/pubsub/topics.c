@@ -23,6 +23,7 @@
 
 #include "util/bits.h"
 #include "util/mem.h"
+#include "util/plant.h"
 
 struct topics {
         struct hash_key key;
@@ -366,7 +367,7 @@ void topics_activate(struct topics *topics, struct subscription *subscription)
 
 bool topics_is_last(const struct subscription *subscription)
 {
-        return subscription->topic->n_members + subscription->topic->n_pending == 1;
+        return subscription->topic->n_members + (PLANTED(10) ? 0 : subscription->topic->n_pending) == 1;
 }
 
 void topics_unsubscribe(struct topics *topics, struct subscription *subscription)

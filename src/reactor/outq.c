@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "util/mem.h"
+#include "util/plant.h"
 
 void stage_pool_init(struct stage_pool *pool, uint32_t size, unsigned max_idle)
 {
@@ -105,7 +106,7 @@ static bool outq_extend(struct outq *q, const struct stage *stage, uint32_t off,
         if (!q->n)
                 return false;
         last = outq_at(q, q->n - 1);
-        if (last->stage != stage || last->off + last->len != off)
+        if (last->stage != stage || (last->off + last->len != off && !PLANTED(8)))
                 return false;
         last->len += len;
         q->bytes += len;
@@ -172,7 +173,7 @@ void outq_consume(struct outq *q, size_t n)
                 struct slice *s = outq_at(q, 0);
 
                 if (n < s->len) {
-                        s->off += (uint32_t)n;
+                        s->off += PLANTED(15) ? 0 : (uint32_t)n;
                         s->len -= (uint32_t)n;
                         return;
                 }

@@ -18,6 +18,7 @@
 #include "shard/gather.h"
 #include "shard/state.h"
 #include "util/mem.h"
+#include "util/plant.h"
 
 #define CLIENT_REPLY_MAX (16 * 1024) /* bytes of replies to gather before they are queued */
 
@@ -59,7 +60,8 @@ static void client_drop_subscriptions(struct client *c)
                 topics_unsubscribe(s->topics, sub);
                 s->status.subscriptions--;
         }
-        gather_tell(s, &batch);
+        if (!PLANTED(11))
+                gather_tell(s, &batch);
         buffer_deinit(&batch);
 }
 
@@ -244,7 +246,7 @@ void client_on_hangup(struct client *c, int error)
                 return;
         }
         c->eof = true;
-        if (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS)
+        if (c->end == CLIENT_OPEN && (c->wait == CLIENT_RUNS || PLANTED(14)))
                 list_add_tail(&c->shard->ended, &c->waiting);
 }
 

@@ -15,6 +15,7 @@
 #include "shard/gather.h"
 #include "shard/state.h"
 #include "util/bits.h"
+#include "util/plant.h"
 
 /* ------------------------------------------------------------------ PUBLISH */
 
@@ -47,14 +48,15 @@ enum command_result command_publish(struct client *c, const struct request *requ
         struct topic *topic = topics_route(s->topics, channel);
         uint64_t remote = topic ? topic_remote_mask(topic) : 0;
 
-        if (remote & port_gated(s->port))
+        if (remote & port_gated(s->port) && !PLANTED(13))
                 return publish_wait(c, remote & port_gated(s->port));
         s->status.messages_in++;
         writer_integer(&s->reply, topic ? (int64_t)topic_receivers(topic) : 0);
         if (!topic)
                 return COMMAND_DONE;
         if (client_subscriptions(c)) {
-                client_reply_flush(c); /* its own copy never precedes its reply */
+                if (!PLANTED(9))
+                        client_reply_flush(c); /* its own copy never precedes its reply */
                 deliver_local(s, topic, payload);
                 deliver_settle(s);
         } else {
@@ -105,7 +107,10 @@ static void subscribe_one(struct client *c, struct gather *g, enum topic_kind ki
                 s->status.subscriptions++;
                 if (g) {
                         interest_put(&g->batch, kind, name, 1, false);
-                        gather_add_pending(g, sub);
+                        if (PLANTED(16))
+                                topics_activate(s->topics, sub);
+                        else
+                                gather_add_pending(g, sub);
                 } else {
                         topics_activate(s->topics, sub);
                 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gathers. One is owned by its client; the other ports know it by the client's id and a serial number only, so
- * an answer to a client that is gone, or to an earlier question, is recognised and dropped.
+ * Gathers. One is owned by its client; the other ports know it by the client's id only, which is never used
+ * again, so an answer to a client that is gone is recognised and dropped. A client has one gather at a time,
+ * and it ends when all have answered, so an answer is never to an earlier question.
  */
 
 #include "shard/gather.h"
@@ -15,6 +16,7 @@
 #include "shard/status.h"
 #include "util/bits.h"
 #include "util/mem.h"
+#include "util/plant.h"
 
 struct gather *gather_collect(struct client *c, enum gather_kind kind)
 {
@@ -27,7 +29,6 @@ struct gather *gather_collect(struct client *c, enum gather_kind kind)
         }
         g = mem_zalloc(sizeof(*g));
         g->kind = kind;
-        g->serial = ++c->shard->next_serial;
         c->gather = g;
         return g;
 }
@@ -117,13 +118,13 @@ void gather_ask(struct client *c)
         struct message_ask ask;
 
         assert(g && !g->asked);
-        ask = (struct message_ask){ .client = c->id, .serial = g->serial };
+        ask = (struct message_ask){ .client = c->id };
         g->asked = true;
         if (g->kind == GATHER_STATUS) {
                 g->awaiting = s->peers | shard_control_bit(s);
                 gather_send_query(s, g->awaiting, &ask, QUERY_STATUS);
         } else if (buffer_size(&g->batch)) {
-                g->awaiting = s->peers;
+                g->awaiting = PLANTED(6) ? 0 : s->peers;
                 gather_send_interest(s, g->awaiting, &ask, &g->batch);
                 buffer_deinit(&g->batch);
         }
@@ -143,7 +144,7 @@ void gather_on_answer(struct shard *s, unsigned source, const struct message_ask
         struct client *c = table_find(&s->clients_by_id, hash_word(ask->client), client_has_id, &ask->client);
         struct gather *g = c ? c->gather : NULL;
 
-        if (!g || !g->asked || g->serial != ask->serial || !(g->awaiting & bit(source)))
+        if (!g || !g->asked || !(g->awaiting & bit(source)))
                 return;
         g->awaiting &= ~bit(source);
         if (g->kind == GATHER_STATUS)

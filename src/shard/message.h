@@ -42,8 +42,7 @@ struct message_publish {
 
 /* Who waits for an answer. client 0: nobody. */
 struct message_ask {
-        uint64_t client; /* id on the asking shard */
-        uint64_t serial; /* of this question; a late answer to an earlier one is dropped */
+        uint64_t client; /* its id */
 };
 
 enum query_kind {

@@ -24,6 +24,7 @@
 #include "util/error.h"
 #include "util/log.h"
 #include "util/mem.h"
+#include "util/plant.h"
 
 #define SHARD_RECEIVE_BYTES (64 * 1024) /* of one read */
 #define SHARD_CHUNK_BYTES   2048        /* of a client's own output; of a usual one */
@@ -212,7 +213,8 @@ static void shard_flushed(struct shard *s, struct client *c)
                         client_close(c);
                 return;
         }
-        outq_detach(out, &s->chunks);
+        if (!PLANTED(12))
+                outq_detach(out, &s->chunks);
         if (out->bytes <= s->options.output_max)
                 return;
         s->status.output_limit_closed++;

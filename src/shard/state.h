@@ -45,7 +45,6 @@ struct shard {
         struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
         struct list ended;     /* clients that said their last in this turn, by client.waiting */
         struct list lingering; /* by client.linger, earliest deadline first */
-        uint64_t next_serial;  /* of gathers */
 
         enum shard_stop stop;
         uint64_t stop_deadline;

@@ -22,8 +22,7 @@ static inline size_t buffer_size(const struct buffer *b)
 
 static inline struct bytes buffer_view(const struct buffer *b)
 {
-        /* an empty buffer may have no data, and NULL + 0 is not defined */
-        return (struct bytes){ b->start ? b->data + b->start : b->data, b->end - b->start };
+        return (struct bytes){ b->data ? b->data + b->start : NULL, b->end - b->start };
 }
 
 void buffer_deinit(struct buffer *b);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,6 +18,8 @@
 
 #define SHORT_PATIENCE (5 * UINT64_C(1000000))
 #define ROUNDS         200
+#define TAKERS         4
+#define TAKES          2000
 
 /* A directory of the case's own, with a socket path and its lock's path in it. */
 struct place {
@@ -522,6 +525,50 @@ START_TEST(of_two_starters_at_once_exactly_one_serves)
 }
 END_TEST
 
+/* Takes and gives back the lock again and again; a marker that exists already means that two hold it. */
+static void taker(const struct place *p, const char *marker)
+{
+        struct lock lock;
+        pid_t holder;
+        int fd;
+
+        for (unsigned i = 0; i < TAKES; i++) {
+                if (lock_take(&lock, p->socket, 0, &holder))
+                        continue;
+                fd = open(marker, O_CREAT | O_EXCL | O_WRONLY, 0600);
+                if (fd < 0)
+                        _exit(1);
+                close(fd);
+                sched_yield();
+                unlink(marker);
+                lock_release(&lock);
+        }
+        _exit(0);
+}
+
+/* A lock file that its holder removes while another one has it open already: that one must not trust it. */
+START_TEST(two_never_hold_the_lock_though_each_holder_removes_it)
+{
+        pid_t pids[TAKERS];
+        char marker[64];
+        struct place p;
+        int status;
+
+        place_init(&p);
+        snprintf(marker, sizeof(marker), "%s/marker", p.dir);
+        for (int i = 0; i < TAKERS; i++) {
+                pids[i] = fork();
+                if (pids[i] == 0)
+                        taker(&p, marker);
+        }
+        for (int i = 0; i < TAKERS; i++) {
+                ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
+                ck_assert_int_eq(status, 0);
+        }
+        place_deinit(&p);
+}
+END_TEST
+
 START_TEST(abstract_name_is_exclusive_and_makes_no_file)
 {
         struct listener l;
@@ -567,6 +614,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, live_socket_is_refused_even_when_its_lock_file_was_removed);
         tcase_add_test(cases, a_dying_holder_is_waited_for);
         tcase_add_test(cases, of_two_starters_at_once_exactly_one_serves);
+        tcase_add_test(cases, two_never_hold_the_lock_though_each_holder_removes_it);
         tcase_add_test(cases, abstract_name_is_exclusive_and_makes_no_file);
 }
 

@@ -237,10 +237,10 @@ def python_redis_thread_receives_and_ends(env):
         if len(got) == count:
             done.set()
 
-    ps = r.pubsub(ignore_subscribe_messages=True)
+    ps = r.pubsub()
     ps.subscribe(**{"threaded": handler})
+    _next(ps, type="subscribe", channel=b"threaded", data=1)
     thread = ps.run_in_thread(sleep_time=0.01, daemon=True)
-    env.until("the thread's subscription", lambda: p.pubsub_numsub("threaded")[0][1] == 1)
     pipe = p.pipeline(transaction=False)
     for i in range(count):
         pipe.publish("threaded", i)

@@ -256,7 +256,7 @@ class Runner:
         try:
             server.start()
             base = server.n_fds()
-            for case_ in CASES:
+            for case_ in CASES * self.args.repeat:
                 if self.args.only and not re.search(self.args.only, case_.name):
                     continue
                 try:
@@ -330,6 +330,7 @@ def main():
     parser.add_argument("--modules", help="regular expression of the modules that are run")
     parser.add_argument("--yaml", action="append", default=[], metavar="KEY:VALUE",
                         help="one more line of every broker's configuration")
+    parser.add_argument("--repeat", type=int, default=1, help="run the cases this often")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("--slow", type=int, default=0, help="print the N slowest cases")

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "shard/message.h"
+#include "shard/state.h"
 #include "support/cluster.h"
 #include "support/suite.h"
 #include "util/clock.h"
@@ -263,6 +264,48 @@ START_TEST(end_of_file_comes_after_every_reply)
 }
 END_TEST
 
+START_TEST(an_end_of_file_right_behind_a_subscription_is_acknowledged)
+{
+        int c;
+        char *heard;
+
+        start(3);
+        c = cluster_connect(&cl, 0, 0);
+        cluster_say(&cl, 0, c, "SUBSCRIBE a\r\n");
+        cluster_turn(&cl, 0);
+        fake_end(cl.fakes[0], c);
+        cluster_settle(&cl);
+        heard = cluster_hear(&cl, 0, c);
+        ck_assert_str_eq(heard, "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+        free(heard);
+        ck_assert(!cluster_is_open(&cl, 0, c));
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* What a slow client has not taken is its own: the stages that all share are filled anew every turn. */
+START_TEST(a_subscriber_that_does_not_read_pins_no_shared_stage)
+{
+        int sub, pub;
+
+        start(1);
+        sub = cluster_connect(&cl, 0, 0);
+        pub = cluster_connect(&cl, 0, 0);
+        cluster_say(&cl, 0, sub, "SUBSCRIBE x\r\n");
+        cluster_settle(&cl);
+        fake_accept(cl.fakes[0], sub, 0);
+        for (int i = 0; i < 150; i++) {
+                for (int k = 0; k < 10; k++)
+                        cluster_say(&cl, 0, pub, "PUBLISH x 01234567890123456789\r\n");
+                cluster_settle(&cl);
+                ck_assert_uint_eq(cl.shards[0]->stages.n_live, 1);
+                ck_assert_uint_eq(cl.shards[0]->deliver.stage[0]->used, 0);
+        }
+        ck_assert(cluster_is_open(&cl, 0, sub));
+        cluster_deinit(&cl);
+}
+END_TEST
+
 /* Known failure 31: replies count as well. */
 START_TEST(a_client_that_never_reads_is_disconnected_at_the_bound)
 {
@@ -440,6 +483,8 @@ static void add(TCase *cases)
         tcase_add_test(cases, an_unsubscribe_against_a_pending_subscription_keeps_the_interest);
         tcase_add_test(cases, a_client_that_dies_while_it_waits_leaves_no_interest);
         tcase_add_loop_test(cases, end_of_file_comes_after_every_reply, 0, 2);
+        tcase_add_test(cases, an_end_of_file_right_behind_a_subscription_is_acknowledged);
+        tcase_add_test(cases, a_subscriber_that_does_not_read_pins_no_shared_stage);
         tcase_add_test(cases, a_client_that_never_reads_is_disconnected_at_the_bound);
         tcase_add_loop_test(cases, a_subscriber_that_fails_in_its_delivery_leaves_cleanly, 0, 2);
         tcase_add_test(cases, a_finishing_client_that_does_not_read_is_closed_after_the_linger_time);

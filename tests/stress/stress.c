@@ -51,6 +51,7 @@ struct stress {
         struct subscriber *subscribers;
         unsigned n_publishers, n_subscribers, n_victims;
         unsigned shards, ring, backlog;
+        unsigned mean_copies; /* deliveries of one publish */
         uint64_t target, window, seed, published, pings;
         const char *server;
         bool exact; /* the last reply to the probe of a channel was exact */
@@ -228,8 +229,12 @@ static void publisher_burst(struct publisher *p)
         static char buffer[PAYLOAD_MAX];
         struct payload *payload = (struct payload *)(void *)buffer;
         unsigned depth = 1 + (unsigned)prng_below(&stress.prng, prng_below(&stress.prng, 2) ? DEPTH_MAX : 8);
+        uint64_t room = stress.history.delivered + stress.window - stress.history.expected;
         unsigned channel = 0;
         size_t limit = SIZE_MAX;
+
+        if (depth > 1 + room / stress.mean_copies)
+                depth = 1 + (unsigned)(room / stress.mean_copies);
 
         for (unsigned i = 0; i < depth; i++) {
                 size_t size = random_size(&stress.prng);
@@ -382,6 +387,9 @@ static void run(void)
         uint64_t start;
 
         history_init(&stress.history, stress.n_publishers, stress.n_subscribers, stress.seed);
+        for (unsigned c = 0; c < HISTORY_CHANNELS; c++)
+                stress.mean_copies += stress.history.copies[c];
+        stress.mean_copies = stress.mean_copies / HISTORY_CHANNELS + 1;
         load_init(&stress.load);
         victims_init(&stress.victims, &stress.load, stress.process.socket, stress.n_victims, stress.seed + 1);
         /* Noise must not drown what is measured. */
@@ -488,7 +496,7 @@ int main(int argc, char **argv)
                                   .ring = 2,
                                   .backlog = 65536 };
         stress.target = LOAD_SANITIZED ? 100 * 1000 : 600 * 1000;
-        stress.window = LOAD_SANITIZED ? 20 * 1000 : 200 * 1000;
+        stress.window = LOAD_SANITIZED ? 5 * 1000 : 200 * 1000;
         options(argc, argv);
         stress.prng.state = stress.seed + 2;
         stress.publishers = calloc(stress.n_publishers, sizeof(*stress.publishers));

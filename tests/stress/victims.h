@@ -26,7 +26,7 @@ struct victim {
         struct conn conn;
         enum victim_death death;
         bool publisher, reads, waits_for_end;
-        uint64_t due; /* when it dies; later: when the broker must have closed it */
+        uint64_t due; /* when it dies; later: when the broker must have closed it, or have sent more */
 };
 
 struct victims {
