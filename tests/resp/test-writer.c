@@ -173,7 +173,7 @@ START_TEST(replies_follow_each_other_in_one_buffer)
         }
         ck_assert_uint_eq(buffer_size(&b), 1000 * (4 + 7 + 4));
         for (int i = 0; i < 1000; i++) {
-                char expected[16];
+                char expected[40];
 
                 snprintf(expected, sizeof(expected), ">2\r\n$1\r\nx\r\n:%d\r\n", i % 10);
                 ck_assert_mem_eq(b.data + i * 15, expected, 15);
