@@ -2,8 +2,8 @@
 /*
  * Whole shards under any input: one to three of them with the real mesh, pubsub, resp and shard code and fake
  * reactors, and several clients that say any bytes at any time. Nothing asserts or reads astray; each client's
- * output is a row of RESP values, of which only the last may be cut; at the stop every client, buffer and
- * message is given back.
+ * output is a row of RESP values, of which only the last may be cut. When all clients are gone no shard knows
+ * of a subscription, and at the stop every client, buffer and message is given back.
  *
  * The input: a byte for the number of shards and their bounds, one for how reads are split, then a row of
  * steps. A step is a byte (what is done in the low half, by which client in the high one) and what that takes.
@@ -262,6 +262,28 @@ static void act(struct play *p, enum step step, struct peer *peer)
         }
 }
 
+/* All clients go; nobody is subscribed any more, as every shard tells a new one. */
+static void check_forgotten(struct play *p)
+{
+        struct cluster *cl = &p->cluster;
+
+        for (unsigned i = 0; i < cl->n_shards; i++)
+                for (int fd = 1; fd < (int)cl->next_id; fd++)
+                        fake_fail(cl->fakes[i], fd, ECONNRESET);
+        cluster_settle(cl);
+        require(cl->n_closed == cl->next_id - 1);
+        for (unsigned i = 0; i < cl->n_shards; i++) {
+                int fd = cluster_connect(cl, i, 1000);
+                char *heard;
+
+                cluster_say(cl, i, fd, "PUBSUB CHANNELS\r\nPUBSUB NUMPAT\r\nPUBLISH a x\r\n");
+                cluster_settle(cl);
+                heard = cluster_hear(cl, i, fd);
+                require(!strcmp(heard, "*0\r\n:0\r\n:0\r\n"));
+                free(heard);
+        }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct play p = { .data = data, .end = data + size };
@@ -290,6 +312,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         cluster_settle(&p.cluster);
         check_streams(&p);
+        check_forgotten(&p);
         cluster_deinit(&p.cluster);
         return 0;
 }
