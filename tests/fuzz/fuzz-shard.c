@@ -36,6 +36,7 @@ struct play {
         struct cluster cluster;
         struct peer peers[CLIENTS];
         unsigned n_connects;
+        size_t split; /* bytes that one read carries; 0: no limit */
         const uint8_t *data, *end;
 };
 
@@ -196,13 +197,14 @@ static void feed_request(struct play *p, const struct peer *peer)
         feed(p, peer, text, (size_t)n);
 }
 
-/* PUBLISH of a large message: what passes bounds. */
+/* PUBLISH of a large message: what passes bounds, but takes no more than some dozen reads. */
 static void feed_large(struct play *p, const struct peer *peer)
 {
         static uint8_t payload[255 * 64];
         size_t n = (size_t)take(p) * 64;
         char head[64];
 
+        n = p->split && n > p->split * 64 ? p->split * 64 : n;
         feed(p, peer, head,
              (size_t)snprintf(head, sizeof(head), "*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$%zu\r\n", n));
         feed(p, peer, payload, n);
@@ -287,20 +289,20 @@ static void check_forgotten(struct play *p)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         struct play p = { .data = data, .end = data + size };
-        uint8_t bounds, split;
+        uint8_t bounds;
 
         if (size < 3 || size > INPUT_MAX)
                 return 0;
         log_set_level(LOG_LEVEL_ERROR);
         bounds = take(&p);
-        split = take(&p);
+        p.split = take(&p);
         cluster_init(&p.cluster, &(struct cluster_options){ .n_shards = 1 + bounds % 4 % 3,
                                                             .capacity = bounds & 4 ? 64 : 2,
                                                             .backlog_bytes = bounds & 8 ? 1 << 20 : 100,
                                                             .output_max = bounds & 16 ? 1 << 20 : 1000,
                                                             .drain_budget = bounds & 32 ? 100 : 1 });
         for (unsigned i = 0; i < p.cluster.n_shards; i++)
-                fake_split(p.cluster.fakes[i], split);
+                fake_split(p.cluster.fakes[i], p.split);
         for (unsigned i = 0; i < CLIENTS; i++)
                 connect_peer(&p, &p.peers[i], (uint8_t)(i * 0x43));
         while (p.data < p.end) {
