@@ -98,6 +98,10 @@ void client_finish(struct client *c)
 
         if (c->end != CLIENT_OPEN)
                 return;
+        if (c->stream.failed) {
+                client_close(c); /* nothing can be sent */
+                return;
+        }
         client_teardown(c);
         c->end = CLIENT_FINISHING;
         c->linger_deadline = s->now + s->options.linger_ns;
@@ -207,7 +211,7 @@ void client_resume(struct client *c)
 {
         struct shard *s = c->shard;
 
-        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS || s->stop != SHARD_RUNS)
+        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS || c->stream.failed || s->stop != SHARD_RUNS)
                 return;
         if (c->protocol_error) {
                 client_protocol_error(c, c->protocol_error);
@@ -241,13 +245,16 @@ void client_on_data(struct client *c, struct bytes bytes)
 
 void client_on_hangup(struct client *c, int error)
 {
-        if (error) {
-                client_close(c);
-                return;
-        }
-        c->eof = true;
-        if (c->end == CLIENT_OPEN && (c->wait == CLIENT_RUNS || PLANTED(14)))
+        if (error)
+                list_del(&c->waiting); /* it waits for nothing any more */
+        else
+                c->eof = true;
+        if (c->end != CLIENT_OPEN) {
+                if (error)
+                        client_close(c);
+        } else if (error || c->wait == CLIENT_RUNS || PLANTED(14)) {
                 list_add_tail(&c->shard->ended, &c->waiting);
+        }
 }
 
 void client_on_drained(struct client *c)

@@ -45,7 +45,7 @@ struct client {
         struct reader reader;
         struct gather *gather; /* while it waits for other shards, or collects what to ask them */
         char *protocol_error;  /* to answer once the gather is done; NULL: none */
-        struct list waiting;   /* in shard.gated[], or after its end of file in shard.ended */
+        struct list waiting;   /* in shard.gated[], or once it hung up in shard.ended */
         struct list linger;    /* in shard.lingering, while finishing with output left */
         uint64_t linger_deadline;
         struct list all; /* in shard.clients */

@@ -28,6 +28,19 @@ def every_reply_comes_before_the_end(env):
         s.quiet()
 
 
+@case(brokerd="drops what it has not written yet")
+def waiting_replies_come_before_the_end(env):
+    """More replies than the socket holds: the end of the requests does not cut them off."""
+    c = env.connect()
+    value = b"w" * 10000
+    count = 800
+    c.send_raw(encode("PING", value) * count, read=False)
+    c.shut_wr()
+    c.expect_bytes(b"$10000\r\n" + value + b"\r\n", "the first reply")
+    c.expect_bytes((b"$10000\r\n" + value + b"\r\n") * (count - 1), "the other replies")
+    c.eof("the end after the replies")
+
+
 @case()
 def acknowledgements_come_before_the_end(env):
     """SUBSCRIBE and PUBLISH, then SHUT_WR at once: each is answered."""

@@ -325,13 +325,15 @@ static void client_act(struct sim *sim, struct client *c)
 static size_t parse_value(struct bytes b, char words[8][512], unsigned *n, unsigned depth)
 {
         const uint8_t *end = memchr(b.p, '\n', b.n);
+        char number[24];
         size_t head, at;
         long count;
 
         if (!end)
                 return 0;
         head = (size_t)(end - b.p) + 1;
-        count = strtol((const char *)b.p + 1, NULL, 10);
+        snprintf(number, sizeof(number), "%.*s", (int)(head - 1), b.p + 1);
+        count = strtol(number, NULL, 10);
         if (b.p[0] == '*' || b.p[0] == '>' || b.p[0] == '%') {
                 at = head;
                 if (!depth)
