@@ -76,7 +76,7 @@ void fake_on_block(struct fake *fake, void (*on_block)(void *arg, uint64_t deadl
 
 void fake_free(struct fake *fake)
 {
-        for (int fd = 0; fd < FAKE_MAX; fd++) {
+        for (int fd = 0; fd < fake->top; fd++) {
                 if (!fake->streams[fd])
                         continue;
                 buffer_deinit(&fake->streams[fd]->in);
