@@ -37,6 +37,12 @@ void shard_touch(struct shard *s, struct client *c)
                 list_add_tail(&s->dirty, &c->dirty);
 }
 
+void shard_touch_first(struct shard *s, struct client *c)
+{
+        if (list_empty(&c->dirty))
+                list_add_tail(s->dirty.next, &c->dirty); /* in front of the first */
+}
+
 void shard_notice(struct shard *s, const struct client *c, const char *what)
 {
         if (s->notice_at && s->now < s->notice_at + NSEC_PER_SEC) {
