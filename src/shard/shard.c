@@ -25,7 +25,7 @@
 #include "util/log.h"
 #include "util/mem.h"
 
-#define SHARD_RECEIVE_BYTES (64 * 1024) /* of one read */
+#define SHARD_RECEIVE_BYTES (128 * 1024) /* of one read */
 #define SHARD_CHUNK_BYTES   2048        /* of a client's own output; of a usual one */
 #define SHARD_CHUNKS_IDLE   64
 #define SHARD_STAGES_IDLE   4
