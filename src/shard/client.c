@@ -137,7 +137,7 @@ void client_reply_flush(struct client *c)
                 return;
         if (c->end == CLIENT_OPEN && !c->stream.failed) {
                 outq_copy(&c->stream.out, &s->chunks, buffer_view(&s->reply));
-                shard_touch(s, c);
+                shard_touch_first(s, c);
         }
         buffer_consume(&s->reply, buffer_size(&s->reply));
         if (s->reply.cap > 4 * CLIENT_REPLY_MAX)

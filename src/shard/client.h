@@ -34,7 +34,7 @@ enum client_end {
 
 struct client {
         struct stream stream;
-        struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch() links it */
+        struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
         struct subscriber subscriber;
         struct shard *shard;
         enum client_wait wait;

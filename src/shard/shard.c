@@ -26,7 +26,7 @@
 #include "util/mem.h"
 #include "util/plant.h"
 
-#define SHARD_RECEIVE_BYTES (64 * 1024) /* of one read */
+#define SHARD_RECEIVE_BYTES (128 * 1024) /* of one read */
 #define SHARD_CHUNK_BYTES   2048        /* of a client's own output; of a usual one */
 #define SHARD_CHUNKS_IDLE   64
 #define SHARD_STAGES_IDLE   4
@@ -37,6 +37,12 @@ void shard_touch(struct shard *s, struct client *c)
 {
         if (list_empty(&c->dirty))
                 list_add_tail(&s->dirty, &c->dirty);
+}
+
+void shard_touch_first(struct shard *s, struct client *c)
+{
+        if (list_empty(&c->dirty))
+                list_add_tail(s->dirty.next, &c->dirty); /* in front of the first */
 }
 
 void shard_notice(struct shard *s, const struct client *c, const char *what)

@@ -65,8 +65,10 @@ static inline uint64_t shard_control_bit(const struct shard *s)
         return UINT64_C(1) << s->options.n_shards;
 }
 
-/* The only place that marks a client dirty. */
+/* The only places that mark a client dirty. Who got an answer goes first: a busy publisher's next requests are
+ * then under way while its messages are written, and the turn after this one need not be waited for. */
 void shard_touch(struct shard *s, struct client *c);
+void shard_touch_first(struct shard *s, struct client *c);
 
 /* Logs a client's fault, at most once a second. */
 void shard_notice(struct shard *s, const struct client *c, const char *what);
