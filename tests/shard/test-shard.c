@@ -4,6 +4,7 @@
 #include "shard/shard.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "shard/message.h"
 #include "shard/state.h"
@@ -471,8 +472,31 @@ START_TEST(a_stop_delivers_what_was_acknowledged)
 }
 END_TEST
 
+/* An error does not overtake the acknowledgements that still wait for the other shards. */
+START_TEST(a_refused_subscribe_is_answered_behind_the_acknowledgements_before_it)
+{
+        static const char *const refused[] = { "SUBSCRIBE\r\n", "PSUBSCRIBE\r\n" };
+        static const char *const error[] = { "-ERR wrong number of arguments for 'subscribe' command\r\n",
+                                             "-ERR wrong number of arguments for 'psubscribe' command\r\n" };
+        char say[64], expected[256];
+        int c;
+
+        for (unsigned i = 0; i < 2; i++) {
+                start(shard_counts[_i]);
+                c = cluster_connect(&cl, 0, 0);
+                snprintf(say, sizeof(say), "SUBSCRIBE a\r\n%sPING\r\n", refused[i]);
+                snprintf(expected, sizeof(expected),
+                         "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n%s*2\r\n$4\r\npong\r\n$0\r\n\r\n",
+                         error[i]);
+                check(0, c, say, expected);
+                cluster_deinit(&cl);
+        }
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_loop_test(cases, a_refused_subscribe_is_answered_behind_the_acknowledgements_before_it, 0, 2);
         tcase_add_loop_test(cases, a_message_reaches_subscribers_on_every_shard, 0, 2);
         tcase_add_loop_test(cases, patterns_and_channels_give_one_copy_each_message_first, 0, 2);
         tcase_add_loop_test(cases, resp3_pushes_and_a_publisher_hears_itself_after_its_reply, 0, 2);
