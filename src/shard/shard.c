@@ -321,7 +321,7 @@ static int shard_wait(struct shard *s)
         return n;
 }
 
-int shard_turn(struct shard *s)
+static int shard_turn_unchecked(struct shard *s)
 {
         unsigned drained;
         bool resumed;
@@ -347,6 +347,17 @@ int shard_turn(struct shard *s)
                 s->last_work = s->now;
         s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty);
         return 0;
+}
+
+int shard_turn(struct shard *s)
+{
+        int r = shard_turn_unchecked(s);
+
+#ifdef SHARD_INVARIANTS
+        if (r >= 0)
+                shard_assert_invariants(s);
+#endif
+        return r;
 }
 
 /* ------------------------------------------------------------------ life */

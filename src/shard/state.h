@@ -70,3 +70,6 @@ void shard_touch(struct shard *s, struct client *c);
 
 /* Logs a client's fault, at most once a second. */
 void shard_notice(struct shard *s, const struct client *c, const char *what);
+
+/* Asserts that no client is in a state that nothing will end. Between two turns. */
+void shard_assert_invariants(const struct shard *s);
