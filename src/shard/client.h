@@ -24,6 +24,7 @@ enum client_wait {
         CLIENT_RUNS,
         CLIENT_GATHERS, /* other shards have not answered yet: client.gather */
         CLIENT_GATED,   /* the mesh towards a target of its PUBLISH is full: in shard.gated[target] */
+        CLIENT_YIELDS,  /* it had its part of this turn: in shard.yielded, served on in the next one */
 };
 
 enum client_end {
@@ -45,7 +46,7 @@ struct client {
         struct reader reader;
         struct gather *gather; /* while it waits for other shards, or collects what to ask them */
         char *protocol_error;  /* to answer once the gather is done; NULL: none */
-        struct list waiting;   /* in shard.gated[], or after its end of file in shard.ended */
+        struct list waiting;   /* in shard.gated[] or shard.yielded, or after its end of file in shard.ended */
         struct list linger;    /* in shard.lingering, while finishing with output left */
         uint64_t linger_deadline;
         struct list all; /* in shard.clients */

@@ -242,7 +242,7 @@ enum command_result command_dispatch(struct client *c, const struct request *req
                         deliver_settle(s);
                 r = command_dispatch_other(c, request);
         }
-        s->status.commands += r == COMMAND_DONE;
+        s->status.commands += r != COMMAND_WAIT;
         return r;
 }
 

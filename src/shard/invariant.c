@@ -39,6 +39,9 @@ static void invariant_open(const struct shard *s, const struct client *c)
         case CLIENT_GATED:
                 assert(!c->gather && waits);
                 break;
+        case CLIENT_YIELDS:
+                assert(!c->gather && waits && s->busy);
+                break;
         }
 }
 

@@ -179,25 +179,31 @@ static void shard_end(struct shard *s)
                 client_finish(list_first(&s->ended, struct client, waiting));
 }
 
+/* Serves the clients of a list, each of which may come to wait again. Return: whether there were any. */
+static bool shard_resume(struct shard *s, struct list *list)
+{
+        struct list now;
+        bool any = !list_empty(list);
+
+        list_swap(&now, list);
+        while (!list_empty(&now)) {
+                struct client *c = list_first(&now, struct client, waiting);
+
+                list_del(&c->waiting);
+                c->wait = CLIENT_RUNS;
+                client_resume(c);
+        }
+        deliver_settle(s);
+        return any;
+}
+
 /* Serves the clients that waited for targets whose gate opened. Return: whether there were any. */
-static bool shard_resume(struct shard *s, uint64_t opened)
+static bool shard_resume_gated(struct shard *s, uint64_t opened)
 {
         bool any = false;
 
-        bits_for_each (dst, opened) {
-                struct list now;
-
-                list_swap(&now, &s->gated[dst]);
-                while (!list_empty(&now)) {
-                        struct client *c = list_first(&now, struct client, waiting);
-
-                        list_del(&c->waiting);
-                        c->wait = CLIENT_RUNS;
-                        client_resume(c);
-                        any = true;
-                }
-        }
-        deliver_settle(s);
+        bits_for_each (dst, opened)
+                any |= shard_resume(s, &s->gated[dst]);
         return any;
 }
 
@@ -327,6 +333,7 @@ static int shard_turn_unchecked(struct shard *s)
         bool resumed;
         int n;
 
+        shard_resume(s, &s->yielded); /* what they were served in the last turn has been flushed */
         n = shard_wait(s);
         if (n < 0)
                 return error_trace(n);
@@ -340,12 +347,12 @@ static int shard_turn_unchecked(struct shard *s)
                         return SHARD_E_STOPPED;
         }
         shard_tell_closed(s);
-        resumed = shard_resume(s, port_flush(s->port));
+        resumed = shard_resume_gated(s, port_flush(s->port));
         shard_flush(s);
         shard_tick(s);
         if (n || drained)
                 s->last_work = s->now;
-        s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty);
+        s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded);
         return 0;
 }
 
@@ -366,6 +373,7 @@ static void shard_init_lists(struct shard *s)
 {
         list_init(&s->dirty);
         list_init(&s->clients);
+        list_init(&s->yielded);
         list_init(&s->ended);
         list_init(&s->lingering);
         for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)

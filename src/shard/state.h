@@ -43,6 +43,7 @@ struct shard {
         struct list clients; /* all, by client.all */
         struct table clients_by_id;
         struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
+        struct list yielded;   /* clients that were served enough for one turn, by client.waiting */
         struct list ended;     /* clients that said their last in this turn, by client.waiting */
         struct list lingering; /* by client.linger, earliest deadline first */
 
