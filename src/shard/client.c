@@ -93,6 +93,15 @@ void client_close(struct client *c)
         c->shard->ops->remove(c->shard->reactor, &c->stream);
 }
 
+static void client_grant_linger(struct client *c)
+{
+        struct shard *s = c->shard;
+
+        c->linger_left = c->stream.out.bytes;
+        c->linger_deadline = s->now + s->options.linger_ns;
+        list_add_tail(&s->lingering, &c->linger); /* all get the same time, so the list stays sorted */
+}
+
 void client_finish(struct client *c)
 {
         struct shard *s = c->shard;
@@ -101,9 +110,19 @@ void client_finish(struct client *c)
                 return;
         client_teardown(c);
         c->end = CLIENT_FINISHING;
-        c->linger_deadline = s->now + s->options.linger_ns;
-        list_add_tail(&s->lingering, &c->linger);
+        client_grant_linger(c);
         shard_touch(s, c); /* the flush finds it empty sooner or later, and closes it */
+}
+
+void client_linger(struct client *c)
+{
+        assert(c->end == CLIENT_FINISHING);
+        if (c->stream.out.bytes >= c->linger_left) {
+                client_close(c);
+                return;
+        }
+        list_del(&c->linger);
+        client_grant_linger(c);
 }
 
 void client_free(struct client *c)

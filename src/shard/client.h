@@ -49,7 +49,8 @@ struct client {
         struct list waiting;   /* in shard.gated[] or shard.yielded, or after its end of file in shard.ended */
         struct list linger;    /* in shard.lingering, while finishing with output left */
         uint64_t linger_deadline;
-        struct list all; /* in shard.clients */
+        size_t linger_left; /* bytes of output at its last flush, or when the deadline was moved last */
+        struct list all;    /* in shard.clients */
         uint64_t id;
         char *name, *lib_name, *lib_version; /* NULL: not set */
         pid_t pid;
@@ -87,8 +88,12 @@ void client_resume(struct client *c);
 /* Queues the replies that are in shard.reply; they must be this client's. */
 void client_reply_flush(struct client *c);
 
-/* Ends it: no more input, no more deliveries; what is queued is still sent. */
+/* Ends it: no more input, no more deliveries; what is queued is still sent, as long as the peer takes some of
+ * it in every linger time. */
 void client_finish(struct client *c);
+
+/* The linger time of a finishing client is over: ends it, or grants another if it took something. */
+void client_linger(struct client *c);
 
 /* Ends it at once; what is queued is dropped. */
 void client_close(struct client *c);

@@ -219,10 +219,12 @@ static void shard_flushed(struct shard *s, struct client *c)
                         client_close(c);
                 return;
         }
-        if (!PLANTED(12))
-                outq_detach(out, &s->chunks);
-        if (out->bytes <= s->options.output_max)
+        c->linger_left = out->bytes;
+        if (out->bytes <= s->options.output_max) {
+                if (!PLANTED(12))
+                        outq_detach(out, &s->chunks);
                 return;
+        }
         s->status.output_limit_closed++;
         shard_notice(s, c, "disconnected, its waiting output passed the limit");
         client_close(c);
@@ -291,7 +293,7 @@ static void shard_tick(struct shard *s)
 
                 if (c->linger_deadline > s->now)
                         break;
-                client_close(c);
+                client_linger(c);
         }
 }
 

@@ -543,8 +543,33 @@ START_TEST(a_pipeline_of_long_searches_is_served_one_by_one)
 }
 END_TEST
 
+/* A slow reader that half-closed gets every reply, however long it takes, as long as it reads. */
+START_TEST(a_finishing_client_that_reads_slowly_gets_everything)
+{
+        int c;
+
+        start(1);
+        c = cluster_connect(&cl, 0, 0);
+        fake_accept(cl.fakes[0], c, 1);
+        for (int i = 0; i < 10; i++)
+                cluster_say(&cl, 0, c, "PING\r\n");
+        fake_end(cl.fakes[0], c);
+        cluster_settle(&cl);
+        for (int i = 0; i < 69; i++) {
+                ck_assert(cluster_is_open(&cl, 0, c));
+                cluster_advance(NSEC_PER_SEC * 3 / 4);
+                fake_accept(cl.fakes[0], c, 1);
+                cluster_settle(&cl);
+        }
+        ck_assert(!cluster_is_open(&cl, 0, c));
+        ck_assert_uint_eq(buffer_size(&fake_stream(cl.fakes[0], c)->out), 70);
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_test(cases, a_finishing_client_that_reads_slowly_gets_everything);
         tcase_add_loop_test(cases, a_pipeline_of_long_replies_is_served_in_parts, 0, 2);
         tcase_add_loop_test(cases, a_pipeline_of_long_searches_is_served_one_by_one, 0, 2);
         tcase_add_loop_test(cases, a_refused_subscribe_is_answered_behind_the_acknowledgements_before_it, 0, 2);
