@@ -20,7 +20,8 @@
 #include "util/mem.h"
 #include "util/plant.h"
 
-#define CLIENT_REPLY_MAX (16 * 1024) /* bytes of replies to gather before they are queued */
+#define CLIENT_REPLY_MAX (16 * 1024)  /* bytes of replies to gather before they are queued */
+#define CLIENT_TURN_MAX  (256 * 1024) /* bytes of output after which the rest waits for the next turn */
 
 void client_adopt(struct shard *s, const struct message_adopt *adopt)
 {
@@ -92,6 +93,15 @@ void client_close(struct client *c)
         c->shard->ops->remove(c->shard->reactor, &c->stream);
 }
 
+static void client_grant_linger(struct client *c)
+{
+        struct shard *s = c->shard;
+
+        c->linger_left = c->stream.out.bytes;
+        c->linger_deadline = s->now + s->options.linger_ns;
+        list_add_tail(&s->lingering, &c->linger); /* all get the same time, so the list stays sorted */
+}
+
 void client_finish(struct client *c)
 {
         struct shard *s = c->shard;
@@ -104,9 +114,19 @@ void client_finish(struct client *c)
         }
         client_teardown(c);
         c->end = CLIENT_FINISHING;
-        c->linger_deadline = s->now + s->options.linger_ns;
-        list_add_tail(&s->lingering, &c->linger);
+        client_grant_linger(c);
         shard_touch(s, c); /* the flush finds it empty sooner or later, and closes it */
+}
+
+void client_linger(struct client *c)
+{
+        assert(c->end == CLIENT_FINISHING);
+        if (c->stream.out.bytes >= c->linger_left) {
+                client_close(c);
+                return;
+        }
+        list_del(&c->linger);
+        client_grant_linger(c);
 }
 
 void client_free(struct client *c)
@@ -175,22 +195,37 @@ static void client_hold(struct client *c, struct bytes input)
                 s->ops->pause(s->reactor, &c->stream, true);
 }
 
-/* Serves requests until the input ends or the client has to wait. */
+/* Lets the output be flushed and others be served before the rest of the input. */
+static void client_yield(struct client *c, struct bytes input)
+{
+        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS || c->gather ||
+            !(input.n || reader_holds(&c->reader)))
+                return;
+        c->wait = CLIENT_YIELDS;
+        list_add_tail(&c->shard->yielded, &c->waiting);
+}
+
+/* Serves requests until the input ends, the client has to wait, or it had its part of the turn. */
 static void client_serve(struct client *c, struct bytes input)
 {
         struct shard *s = c->shard;
         struct request request;
+        enum command_result done;
         const char *error = NULL;
+        size_t before = c->stream.out.bytes;
         int r = 0;
 
         while (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS) {
                 r = reader_next(&c->reader, &s->scratch, &s->limits, &input, &request, &error);
                 if (r)
                         break;
-                if (command_dispatch(c, &request) == COMMAND_WAIT)
+                done = command_dispatch(c, &request);
+                if (done == COMMAND_WAIT)
                         reader_unread(&c->reader, &input, &request);
                 if (client_subscriptions(c) || buffer_size(&s->reply) > CLIENT_REPLY_MAX)
                         client_reply_flush(c);
+                if (done == COMMAND_YIELD || c->stream.out.bytes > before + CLIENT_TURN_MAX)
+                        client_yield(c, input);
         }
         client_reply_flush(c);
         if (c->end != CLIENT_OPEN)

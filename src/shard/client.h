@@ -24,6 +24,7 @@ enum client_wait {
         CLIENT_RUNS,
         CLIENT_GATHERS, /* other shards have not answered yet: client.gather */
         CLIENT_GATED,   /* the mesh towards a target of its PUBLISH is full: in shard.gated[target] */
+        CLIENT_YIELDS,  /* it had its part of this turn: in shard.yielded, served on in the next one */
 };
 
 enum client_end {
@@ -45,10 +46,11 @@ struct client {
         struct reader reader;
         struct gather *gather; /* while it waits for other shards, or collects what to ask them */
         char *protocol_error;  /* to answer once the gather is done; NULL: none */
-        struct list waiting;   /* in shard.gated[], or once it hung up in shard.ended */
+        struct list waiting;   /* in shard.gated[], shard.yielded, or once it hung up in shard.ended */
         struct list linger;    /* in shard.lingering, while finishing with output left */
         uint64_t linger_deadline;
-        struct list all; /* in shard.clients */
+        size_t linger_left; /* bytes of output at its last flush, or when the deadline was moved last */
+        struct list all;    /* in shard.clients */
         uint64_t id;
         char *name, *lib_name, *lib_version; /* NULL: not set */
         pid_t pid;
@@ -86,8 +88,12 @@ void client_resume(struct client *c);
 /* Queues the replies that are in shard.reply; they must be this client's. */
 void client_reply_flush(struct client *c);
 
-/* Ends it: no more input, no more deliveries; what is queued is still sent. */
+/* Ends it: no more input, no more deliveries; what is queued is still sent, as long as the peer takes some of
+ * it in every linger time. */
 void client_finish(struct client *c);
+
+/* The linger time of a finishing client is over: ends it, or grants another if it took something. */
+void client_linger(struct client *c);
 
 /* Ends it at once; what is queued is dropped. */
 void client_close(struct client *c);

@@ -216,7 +216,8 @@ static enum command_result command_dispatch_other(struct client *c, const struct
         bool collects;
 
         command = command_find(request->argv[0]);
-        collects = command && command->flags & COMMAND_COLLECTS;
+        /* one that will be refused must not: its error would overtake what the gather answers */
+        collects = command && command->flags & COMMAND_COLLECTS && command_arity_fits(command, request->argc);
         if (c->gather && !collects) {
                 gather_ask(c);
                 if (c->wait != CLIENT_RUNS)
@@ -241,7 +242,7 @@ enum command_result command_dispatch(struct client *c, const struct request *req
                         deliver_settle(s);
                 r = command_dispatch_other(c, request);
         }
-        s->status.commands += r == COMMAND_DONE;
+        s->status.commands += r != COMMAND_WAIT;
         return r;
 }
 

@@ -22,7 +22,8 @@ enum {
 
 enum command_result {
         COMMAND_DONE,
-        COMMAND_WAIT, /* not executed: the client waits (client.wait says for what) and the request stays */
+        COMMAND_YIELD, /* done, but it took long: others come first before the client's next request */
+        COMMAND_WAIT,  /* not executed: the client waits (client.wait says for what) and the request stays */
 };
 
 struct command {
@@ -38,7 +39,7 @@ struct command {
 
 /*
  * Executes a request: appends its reply to shard.reply, or refuses it.
- * Return: COMMAND_DONE, COMMAND_WAIT.
+ * Return: COMMAND_DONE, COMMAND_YIELD, COMMAND_WAIT.
  */
 enum command_result command_dispatch(struct client *c, const struct request *request);
 

@@ -222,12 +222,14 @@ void command_unsubscribe_all(struct client *c)
 
 /* ------------------------------------------------------------------ PUBSUB */
 
+#define PUBSUB_LONG 1000 /* channels to look at in a search that others shall not wait for twice */
+
 static enum command_result pubsub_channels(struct client *c, const struct request *request)
 {
         struct shard *s = c->shard;
         struct buffer names = { 0 };
         struct topic *topic;
-        size_t pos = 0, n = 0;
+        size_t pos = 0, n = 0, seen = 0;
 
         if (request->argc > 3) {
                 command_error(c, "unknown subcommand or wrong number of arguments for '%.*s'. Try PUBSUB HELP.",
@@ -235,6 +237,7 @@ static enum command_result pubsub_channels(struct client *c, const struct reques
                 return COMMAND_DONE;
         }
         while ((topic = topics_next(s->topics, TOPIC_CHANNEL, &pos))) {
+                seen++;
                 if (request->argc == 3 && !glob_match(request->argv[2], topic_name(topic)))
                         continue;
                 writer_bulk(&names, topic_name(topic));
@@ -243,7 +246,7 @@ static enum command_result pubsub_channels(struct client *c, const struct reques
         writer_array(&s->reply, n);
         buffer_put(&s->reply, buffer_view(&names).p, buffer_size(&names));
         buffer_deinit(&names);
-        return COMMAND_DONE;
+        return seen > PUBSUB_LONG ? COMMAND_YIELD : COMMAND_DONE;
 }
 
 static enum command_result pubsub_numsub(struct client *c, const struct request *request)

@@ -194,25 +194,31 @@ static void shard_end(struct shard *s)
         }
 }
 
+/* Serves the clients of a list, each of which may come to wait again. Return: whether there were any. */
+static bool shard_resume(struct shard *s, struct list *list)
+{
+        struct list now;
+        bool any = !list_empty(list);
+
+        list_swap(&now, list);
+        while (!list_empty(&now)) {
+                struct client *c = list_first(&now, struct client, waiting);
+
+                list_del(&c->waiting);
+                c->wait = CLIENT_RUNS;
+                client_resume(c);
+        }
+        deliver_settle(s);
+        return any;
+}
+
 /* Serves the clients that waited for targets whose gate opened. Return: whether there were any. */
-static bool shard_resume(struct shard *s, uint64_t opened)
+static bool shard_resume_gated(struct shard *s, uint64_t opened)
 {
         bool any = false;
 
-        bits_for_each (dst, opened) {
-                struct list now;
-
-                list_swap(&now, &s->gated[dst]);
-                while (!list_empty(&now)) {
-                        struct client *c = list_first(&now, struct client, waiting);
-
-                        list_del(&c->waiting);
-                        c->wait = CLIENT_RUNS;
-                        client_resume(c);
-                        any = true;
-                }
-        }
-        deliver_settle(s);
+        bits_for_each (dst, opened)
+                any |= shard_resume(s, &s->gated[dst]);
         return any;
 }
 
@@ -228,10 +234,12 @@ static void shard_flushed(struct shard *s, struct client *c)
                         client_close(c);
                 return;
         }
-        if (!PLANTED(12))
-                outq_detach(out, &s->chunks);
-        if (out->bytes <= s->options.output_max)
+        c->linger_left = out->bytes;
+        if (out->bytes <= s->options.output_max) {
+                if (!PLANTED(12))
+                        outq_detach(out, &s->chunks);
                 return;
+        }
         s->status.output_limit_closed++;
         shard_notice(s, c, "disconnected, its waiting output passed the limit");
         client_close(c);
@@ -300,7 +308,7 @@ static void shard_tick(struct shard *s)
 
                 if (c->linger_deadline > s->now)
                         break;
-                client_close(c);
+                client_linger(c);
         }
 }
 
@@ -336,12 +344,13 @@ static int shard_wait(struct shard *s)
         return n;
 }
 
-int shard_turn(struct shard *s)
+static int shard_turn_unchecked(struct shard *s)
 {
         unsigned drained;
         bool resumed;
         int n;
 
+        shard_resume(s, &s->yielded); /* what they were served in the last turn has been flushed */
         n = shard_wait(s);
         if (n < 0)
                 return error_trace(n);
@@ -355,13 +364,25 @@ int shard_turn(struct shard *s)
                         return SHARD_E_STOPPED;
         }
         shard_tell_closed(s);
-        resumed = shard_resume(s, port_flush(s->port));
+        resumed = shard_resume_gated(s, port_flush(s->port));
         shard_flush(s);
         shard_tick(s);
         if (n || drained)
                 s->last_work = s->now;
-        s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->ended);
+        s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded) ||
+                  !list_empty(&s->ended);
         return 0;
+}
+
+int shard_turn(struct shard *s)
+{
+        int r = shard_turn_unchecked(s);
+
+#ifdef SHARD_INVARIANTS
+        if (r >= 0)
+                shard_assert_invariants(s);
+#endif
+        return r;
 }
 
 /* ------------------------------------------------------------------ life */
@@ -370,6 +391,7 @@ static void shard_init_lists(struct shard *s)
 {
         list_init(&s->dirty);
         list_init(&s->clients);
+        list_init(&s->yielded);
         list_init(&s->ended);
         list_init(&s->lingering);
         for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)

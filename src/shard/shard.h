@@ -28,7 +28,7 @@ struct shard_options {
         unsigned drain_budget; /* messages of one source in one turn */
         uint64_t request_max;  /* bytes of one request, and of one argument */
         uint64_t output_max;   /* bytes that may wait for one client */
-        uint64_t linger_ns;    /* a closing client's time to take its output */
+        uint64_t linger_ns;    /* a closing client's time to take more of its output */
         struct hash_key hash_key;
         uid_t owner;         /* the broker's own uid: with uid 0 the one that may administer */
         int cpu;             /* pinned to, for the status; -1: not pinned */

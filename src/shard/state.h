@@ -43,6 +43,7 @@ struct shard {
         struct list clients; /* all, by client.all */
         struct table clients_by_id;
         struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
+        struct list yielded;   /* clients that were served enough for one turn, by client.waiting */
         struct list ended;     /* clients that hung up, by client.waiting */
         struct list lingering; /* by client.linger, earliest deadline first */
 
@@ -72,3 +73,6 @@ void shard_touch_first(struct shard *s, struct client *c);
 
 /* Logs a client's fault, at most once a second. */
 void shard_notice(struct shard *s, const struct client *c, const char *what);
+
+/* Asserts that no client is in a state that nothing will end. Between two turns. */
+void shard_assert_invariants(const struct shard *s);

@@ -4,6 +4,7 @@
 #include "shard/shard.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "shard/message.h"
 #include "shard/state.h"
@@ -471,8 +472,107 @@ START_TEST(a_stop_delivers_what_was_acknowledged)
 }
 END_TEST
 
+/* An error does not overtake the acknowledgements that still wait for the other shards. */
+START_TEST(a_refused_subscribe_is_answered_behind_the_acknowledgements_before_it)
+{
+        static const char *const refused[] = { "SUBSCRIBE\r\n", "PSUBSCRIBE\r\n" };
+        static const char *const error[] = { "-ERR wrong number of arguments for 'subscribe' command\r\n",
+                                             "-ERR wrong number of arguments for 'psubscribe' command\r\n" };
+        char say[64], expected[256];
+        int c;
+
+        for (unsigned i = 0; i < 2; i++) {
+                start(shard_counts[_i]);
+                c = cluster_connect(&cl, 0, 0);
+                snprintf(say, sizeof(say), "SUBSCRIBE a\r\n%sPING\r\n", refused[i]);
+                snprintf(expected, sizeof(expected),
+                         "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n%s*2\r\n$4\r\npong\r\n$0\r\n\r\n",
+                         error[i]);
+                check(0, c, say, expected);
+                cluster_deinit(&cl);
+        }
+}
+END_TEST
+
+/* Known failures 3 and 31: what a client asks for in one breath neither piles up nor holds up the others. */
+START_TEST(a_pipeline_of_long_replies_is_served_in_parts)
+{
+        int c;
+        size_t n = 0, parts = 0, part;
+
+        start(shard_counts[_i]);
+        c = cluster_connect(&cl, 0, 0);
+        for (int i = 0; i < 1000; i++)
+                cluster_say(&cl, 0, c, "COMMAND DOCS\r\n");
+        cluster_say(&cl, 0, c, "QUIT\r\n");
+        fake_end(cl.fakes[0], c);
+        do {
+                cluster_turn(&cl, 0);
+                part = buffer_size(&fake_stream(cl.fakes[0], c)->out);
+                ck_assert_uint_lt(part, 512 * 1024);
+                parts += part > 0;
+                n += part;
+                if (part)
+                        ck_assert_int_eq(buffer_view(&fake_stream(cl.fakes[0], c)->out).p[part - 1], '\n');
+                buffer_consume(&fake_stream(cl.fakes[0], c)->out, part);
+        } while (cluster_is_open(&cl, 0, c));
+        ck_assert_uint_gt(parts, 4);
+        ck_assert_uint_eq((n - strlen("+OK\r\n")) % 1000, 0);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(a_pipeline_of_long_searches_is_served_one_by_one)
+{
+        char say[64];
+        int sub, c;
+
+        start(shard_counts[_i]);
+        sub = cluster_connect(&cl, 0, 0);
+        c = cluster_connect(&cl, 0, 0);
+        for (int i = 0; i < 2000; i++) {
+                snprintf(say, sizeof(say), "SUBSCRIBE c%d\r\n", i);
+                cluster_say(&cl, 0, sub, say);
+        }
+        cluster_settle(&cl);
+        cluster_say(&cl, 0, c, "PUBSUB CHANNELS x\r\nPUBSUB CHANNELS x\r\nPING\r\n");
+        cluster_turn(&cl, 0);
+        ck_assert_uint_eq(buffer_size(&fake_stream(cl.fakes[0], c)->out), strlen("*0\r\n"));
+        check_heard(0, c, "*0\r\n*0\r\n+PONG\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* A slow reader that half-closed gets every reply, however long it takes, as long as it reads. */
+START_TEST(a_finishing_client_that_reads_slowly_gets_everything)
+{
+        int c;
+
+        start(1);
+        c = cluster_connect(&cl, 0, 0);
+        fake_accept(cl.fakes[0], c, 1);
+        for (int i = 0; i < 10; i++)
+                cluster_say(&cl, 0, c, "PING\r\n");
+        fake_end(cl.fakes[0], c);
+        cluster_settle(&cl);
+        for (int i = 0; i < 69; i++) {
+                ck_assert(cluster_is_open(&cl, 0, c));
+                cluster_advance(NSEC_PER_SEC * 3 / 4);
+                fake_accept(cl.fakes[0], c, 1);
+                cluster_settle(&cl);
+        }
+        ck_assert(!cluster_is_open(&cl, 0, c));
+        ck_assert_uint_eq(buffer_size(&fake_stream(cl.fakes[0], c)->out), 70);
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_test(cases, a_finishing_client_that_reads_slowly_gets_everything);
+        tcase_add_loop_test(cases, a_pipeline_of_long_replies_is_served_in_parts, 0, 2);
+        tcase_add_loop_test(cases, a_pipeline_of_long_searches_is_served_one_by_one, 0, 2);
+        tcase_add_loop_test(cases, a_refused_subscribe_is_answered_behind_the_acknowledgements_before_it, 0, 2);
         tcase_add_loop_test(cases, a_message_reaches_subscribers_on_every_shard, 0, 2);
         tcase_add_loop_test(cases, patterns_and_channels_give_one_copy_each_message_first, 0, 2);
         tcase_add_loop_test(cases, resp3_pushes_and_a_publisher_hears_itself_after_its_reply, 0, 2);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "shard/message.h"
+#include "shard/state.h"
 #include "util/clock.h"
 
 static uint64_t fake_now = 1000000;
@@ -97,6 +98,7 @@ void cluster_turn(struct cluster *cl, unsigned i)
                 return;
         r = shard_turn(cl->shards[i]);
         assert(r == 0 || r == SHARD_E_STOPPED);
+        shard_assert_invariants(cl->shards[i]);
         cl->stopped[i] = r == SHARD_E_STOPPED;
 }
 

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What must hold of every client between two turns: it is armed, waits by name for something that will come, or
+ * is on its way out with something that moves it on. A client in no such state hangs for ever. Tests check it
+ * after each turn, and so does each shard of a build with sanitizers.
+ */
+
+#include <assert.h>
+
+#include "shard/client.h"
+#include "shard/gather.h"
+#include "shard/state.h"
+#include "util/bits.h"
+
+static bool invariant_output_moves(const struct client *c)
+{
+        const struct stream *stream = &c->stream;
+
+        return !list_empty(&c->dirty) || stream->writing || stream->failed;
+}
+
+static void invariant_open(const struct shard *s, const struct client *c)
+{
+        bool waits = !list_empty(&c->waiting);
+
+        assert(!c->stream.removed && list_empty(&c->linger));
+        assert(!c->stream.out.bytes || invariant_output_moves(c));
+        if (s->stop != SHARD_RUNS)
+                return; /* the end of the stop ends them all */
+        switch (c->wait) {
+        case CLIENT_RUNS:
+                assert(!c->gather && !c->protocol_error && !c->stream.paused);
+                assert(waits == c->eof); /* in shard.ended */
+                assert(!waits || s->busy);
+                break;
+        case CLIENT_GATHERS:
+                assert(c->gather && c->gather->asked && c->gather->awaiting && !waits);
+                break;
+        case CLIENT_GATED:
+                assert(!c->gather && waits);
+                break;
+        case CLIENT_YIELDS:
+                assert(!c->gather && waits && s->busy);
+                break;
+        }
+}
+
+static void invariant_client(const struct shard *s, const struct client *c)
+{
+        assert(c->shard == s);
+        switch (c->end) {
+        case CLIENT_OPEN:
+                invariant_open(s, c);
+                break;
+        case CLIENT_FINISHING:
+                assert(c->stream.paused && !c->gather && !client_subscriptions(c));
+                assert(list_empty(&c->waiting) && !list_empty(&c->linger));
+                assert(invariant_output_moves(c));
+                break;
+        case CLIENT_CLOSING:
+                assert(c->stream.removed && !c->stream.out.bytes && !c->gather && !client_subscriptions(c));
+                assert(list_empty(&c->waiting) && list_empty(&c->linger) && list_empty(&c->dirty));
+                break;
+        }
+}
+
+void shard_assert_invariants(const struct shard *s)
+{
+        uint64_t n = 0;
+
+        list_for_each (i, &s->clients) {
+                invariant_client(s, container_of(i, struct client, all));
+                n++;
+        }
+        assert(n == s->status.clients);
+        assert(!s->deliver.run && !buffer_size(&s->reply));
+        assert(list_empty(&s->dirty) || s->busy || s->stop == SHARD_STOPPED);
+        for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)
+                /* a gate opens in port_flush() only, and who waits there is resumed in the same turn */
+                assert(list_empty(&s->gated[i]) || port_gated(s->port) & bit(i) || s->stop != SHARD_RUNS);
+}
