@@ -27,7 +27,7 @@
 #include "util/plant.h"
 
 #define SHARD_RECEIVE_BYTES (128 * 1024) /* of one read */
-#define SHARD_CHUNK_BYTES   2048        /* of a client's own output; of a usual one */
+#define SHARD_CHUNK_BYTES   2048         /* of a client's own output; of a usual one */
 #define SHARD_CHUNKS_IDLE   64
 #define SHARD_STAGES_IDLE   4
 #define SHARD_END_BUDGET    1000 /* clients and their subscriptions that are ended in one turn; some 0.5 ms */
@@ -414,6 +414,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
                 free(s);
                 return r > 0 ? SHARD_E_UNSUPPORTED : error_trace(r);
         }
+        s->owner = pthread_self();
         s->options = *options;
         s->ops = options->reactor_ops;
         s->port = options->port;

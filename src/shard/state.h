@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <pthread.h>
+
 #include "mesh/port.h"
 #include "pubsub/topics.h"
 #include "reactor/reactor.h"
@@ -25,6 +27,7 @@ enum shard_stop {
 };
 
 struct shard {
+        pthread_t owner; /* the one thread that may touch any of this */
         struct shard_options options;
         struct port *port;
         const struct reactor_ops *ops;

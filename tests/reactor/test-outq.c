@@ -132,7 +132,8 @@ START_TEST(an_empty_queue_holds_no_memory)
 }
 END_TEST
 
-/* Against a plain byte string, with everything that may happen to a queue in any order. */
+/* Known failures 22 and 34: any part of what was offered may have been sent, and the count stays the sum.
+ * Against a plain byte string, with everything that may happen to a queue in any order. */
 START_TEST(random_operations_keep_every_byte_in_order)
 {
         struct prng prng = { 7 };

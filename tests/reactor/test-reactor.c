@@ -228,6 +228,49 @@ START_TEST(reused_descriptors_get_their_own_bytes)
 }
 END_TEST
 
+/* Known failure 9: nothing else happens on this reactor, and the close must not wait for it. */
+START_TEST(a_removal_on_an_idle_reactor_is_carried_out)
+{
+        struct peer p;
+        int fd = peer_open(&p);
+        char c;
+
+        f.ops->wait(f.reactor, 0);
+        f.ops->remove(f.reactor, &p.stream);
+        f.ops->wait(f.reactor, CLOCK_NEVER);
+        ck_assert_int_eq(p.closed, 1);
+        ck_assert_int_eq(p.stream.fd, -1);
+        ck_assert_int_eq(read(fd, &c, 1), 0);
+        close(fd);
+}
+END_TEST
+
+/* Known failure 49: what was queued for a connection never reaches the next one that gets its number. */
+START_TEST(output_of_a_closed_stream_reaches_nobody_else)
+{
+        struct peer old, new;
+        int far = peer_open(&old), number = old.stream.fd, next;
+        char text[64];
+
+        outq_copy(&old.stream.out, &pool, BYTES_LITERAL("secret"));
+        f.ops->remove(f.reactor, &old.stream);
+        f.ops->flush(f.reactor, &old.stream);
+        f.ops->wait(f.reactor, CLOCK_NEVER);
+        ck_assert_int_eq(old.closed, 1);
+        ck_assert_uint_eq(old.stream.out.bytes, 0);
+        close(far);
+        next = peer_open(&new);
+        ck_assert_int_eq(new.stream.fd, number);
+        f.ops->flush(f.reactor, &old.stream);
+        outq_copy(&new.stream.out, &pool, BYTES_LITERAL("mine"));
+        f.ops->flush(f.reactor, &new.stream);
+        ck_assert_int_eq(read(next, text, sizeof(text)), 4);
+        ck_assert(!memcmp(text, "mine", 4));
+        close(next);
+        peer_close(&new);
+}
+END_TEST
+
 /* Known failure 48: descriptors that come along are closed by the kernel. */
 START_TEST(descriptors_sent_along_are_not_kept)
 {
@@ -271,6 +314,8 @@ static void add(TCase *cases)
         tcase_add_test(cases, a_paused_stream_is_silent_until_it_resumes);
         tcase_add_test(cases, a_wake_and_a_deadline_end_a_wait);
         tcase_add_test(cases, reused_descriptors_get_their_own_bytes);
+        tcase_add_test(cases, a_removal_on_an_idle_reactor_is_carried_out);
+        tcase_add_test(cases, output_of_a_closed_stream_reaches_nobody_else);
         tcase_add_test(cases, descriptors_sent_along_are_not_kept);
 }
 

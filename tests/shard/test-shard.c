@@ -125,7 +125,7 @@ START_TEST(resp2_and_resp3_subscribers_share_a_channel)
 }
 END_TEST
 
-/* One byte at a time in, one byte at a time out: nothing else may change. */
+/* Known failure 22. One byte at a time in, one byte at a time out: nothing else may change. */
 START_TEST(splitting_input_and_output_changes_nothing)
 {
         static const char say[] =
@@ -325,6 +325,73 @@ START_TEST(a_client_that_never_reads_is_disconnected_at_the_bound)
         cluster_settle(&cl);
         ck_assert(!cluster_is_open(&cl, 0, bad));
         check(0, good, "PING\r\n", "+PONG\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+static void end_by_quit(int fd)
+{
+        cluster_say(&cl, 0, fd, "QUIT\r\n");
+}
+
+static void end_by_reset(int fd)
+{
+        cluster_say(&cl, 0, fd, "RESET\r\n");
+        cluster_settle(&cl);
+        fake_end(cl.fakes[0], fd);
+}
+
+static void end_by_hanging_up(int fd)
+{
+        fake_end(cl.fakes[0], fd);
+}
+
+static void end_by_error(int fd)
+{
+        fake_fail(cl.fakes[0], fd, EPIPE);
+}
+
+static void end_by_protocol_error(int fd)
+{
+        cluster_say(&cl, 0, fd, "*1\r\n!\r\n");
+}
+
+static void end_by_the_bound(int fd)
+{
+        fake_accept(cl.fakes[0], fd, 0);
+        for (int i = 0; i < 30000; i++)
+                cluster_say(&cl, 0, fd, "PING\r\n");
+}
+
+static void end_unacknowledged(int fd)
+{
+        cluster_say(&cl, 0, fd, "SUBSCRIBE more and more\r\nPUNSUBSCRIBE\r\n");
+        cluster_turn(&cl, 0);
+        fake_fail(cl.fakes[0], fd, ECONNRESET);
+}
+
+static void (*const ends[])(int) = { end_by_quit,           end_by_reset,     end_by_hanging_up, end_by_error,
+                                     end_by_protocol_error, end_by_the_bound, end_unacknowledged };
+
+/* Known failure 25: whatever way a client ends, it takes everything along, here and on the other shards. */
+START_TEST(every_end_of_a_client_takes_its_subscriptions_along)
+{
+        int c, other;
+
+        start(3);
+        other = cluster_connect(&cl, 2, 0);
+        for (int round = 0; round < 3; round++) {
+                c = cluster_connect(&cl, 0, 0);
+                cluster_say(&cl, 0, c, "SUBSCRIBE a b c\r\nPSUBSCRIBE a* *b\r\n");
+                cluster_settle(&cl);
+                check(2, other, "PUBLISH a x\r\n", ":2\r\n");
+                ends[_i](c);
+                cluster_settle(&cl);
+                ck_assert(!cluster_is_open(&cl, 0, c));
+                check(2, other, "PUBLISH a x\r\nPUBSUB NUMPAT\r\nPUBSUB CHANNELS\r\n", ":0\r\n:0\r\n*0\r\n");
+                ck_assert_uint_eq(cl.shards[0]->status.subscriptions, 0);
+                ck_assert_uint_eq(cl.shards[0]->status.clients, 0);
+        }
         cluster_deinit(&cl);
 }
 END_TEST
@@ -586,6 +653,8 @@ static void add(TCase *cases)
         tcase_add_test(cases, an_end_of_file_right_behind_a_subscription_is_acknowledged);
         tcase_add_test(cases, a_subscriber_that_does_not_read_pins_no_shared_stage);
         tcase_add_test(cases, a_client_that_never_reads_is_disconnected_at_the_bound);
+        tcase_add_loop_test(cases, every_end_of_a_client_takes_its_subscriptions_along, 0,
+                            sizeof(ends) / sizeof(*ends));
         tcase_add_loop_test(cases, a_subscriber_that_fails_in_its_delivery_leaves_cleanly, 0, 2);
         tcase_add_test(cases, a_finishing_client_that_does_not_read_is_closed_after_the_linger_time);
         tcase_add_test(cases, a_publisher_waits_at_the_bound_and_loses_nothing);
