@@ -26,7 +26,7 @@
 #include "util/mem.h"
 
 #define SHARD_RECEIVE_BYTES (128 * 1024) /* of one read */
-#define SHARD_CHUNK_BYTES   2048        /* of a client's own output; of a usual one */
+#define SHARD_CHUNK_BYTES   2048         /* of a client's own output; of a usual one */
 #define SHARD_CHUNKS_IDLE   64
 #define SHARD_STAGES_IDLE   4
 #define SHARD_RECENT        1024 /* channels without subscribers whose matches are remembered */
