@@ -116,6 +116,34 @@ static void deliver_run(struct shard *s, struct topic *topic, struct bytes paylo
         }
         deliver_encode(d, topic, topic_name(topic), payload);
         d->run_messages++;
+        d->run_frame = (uint32_t)size;
+        d->run_payload = payload.n;
+}
+
+/*
+ * One more message of the last one's size: its frame is a copy of the last frame with another payload.
+ * Return: false: it is not, or there is no room.
+ */
+static bool deliver_repeat(struct deliver *d, const struct topic *topic, struct bytes payload)
+{
+        uint32_t size = d->run_frame, head = size - (uint32_t)d->run_payload - 2;
+
+        if (d->run != topic || d->run_payload != payload.n || !deliver_has_room(d, topic, size))
+                return false;
+        for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++) {
+                struct stage *stage = d->stage[p];
+                uint8_t *at;
+
+                if (!topic->n_protocol[p])
+                        continue;
+                at = stage->data + stage->used;
+                memcpy(at, at - size, head);
+                memcpy(at + head, payload.p, payload.n);
+                memcpy(at + head + payload.n, "\r\n", 2);
+                stage->used += size;
+        }
+        d->run_messages++;
+        return true;
 }
 
 static bool deliver_has_patterns(const struct topic *topic)
@@ -129,8 +157,11 @@ static bool deliver_has_patterns(const struct topic *topic)
 void deliver_local(struct shard *s, struct topic *topic, struct bytes payload)
 {
         struct bytes channel = topic_name(topic);
-        size_t size = writer_message_size(channel.n, payload.n);
+        size_t size;
 
+        if (deliver_repeat(&s->deliver, topic, payload))
+                return;
+        size = writer_message_size(channel.n, payload.n);
         if (!deliver_has_patterns(topic)) {
                 if (topic->n_members)
                         deliver_run(s, topic, payload, size);

@@ -24,6 +24,8 @@ struct deliver {
         struct topic *run;                         /* the open run; NULL: none */
         uint32_t run_start[SUBSCRIBER_PROTOCOLS];  /* offset of its frames in the stages */
         uint32_t run_messages;
+        uint32_t run_frame; /* bytes of its last frame, the same in every stage */
+        size_t run_payload; /* of which are payload */
 };
 
 /* The stages that frames go to; slices of one are at most this long. */
