@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Order of one publisher's messages, and what an acknowledgement promises."""
 
+import os
+import re
+import signal
 import threading
 
 from resp import encode, frame
@@ -221,3 +224,28 @@ def request_and_answer_over_two_channels(env):
         b_in.message("questions", str(i))
         b_out.publish("answers", i, 1)
         a_in.message("answers", str(i))
+
+
+@case(brokerd=True, fresh=True)
+def stopped_and_continued_broker_loses_nothing(env):
+    """Known failure 17: SIGSTOP and SIGCONT interrupt its waits, again and again, under load."""
+    subs = env.spread(1)
+    p = env.connect()
+    for s in subs:
+        s.subscribe("eintr")
+    count = scale(20000, 500000)
+    sender = threading.Thread(target=lambda: p.send_raw(b"".join(encode("PUBLISH", "eintr", i) for i in range(count))))
+    reader = threading.Thread(target=lambda: p.expect_bytes(b":%d\r\n" % len(subs) * count, "replies"))
+    sender.start()
+    reader.start()
+    tasks = f"/proc/{env.server.pid}/task"
+    for _ in range(scale(50, 1200)):
+        env.server.signal(signal.SIGSTOP)
+        env.until("every thread stopped", lambda: all(
+            re.search(r"^State:\s+T", open(f"{tasks}/{t}/status", encoding="ascii").read(), re.M) for t in os.listdir(tasks)))
+        env.server.signal(signal.SIGCONT)
+    expected = b"".join(frame(env.proto, "message", "eintr", str(i)) for i in range(count))
+    for i, s in enumerate(subs):
+        s.expect_bytes(expected, f"subscriber {i}")
+    sender.join()
+    reader.join()
