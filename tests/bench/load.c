@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bench/traffic.h"
+#include "bench/wire.h"
 
 struct load {
         struct traffic_options traffic;
@@ -176,9 +177,9 @@ static void check_options(const struct load *load)
         const struct traffic_options *t = &load->traffic;
         const struct traffic_limits *l = &load->limits;
 
-        if (!t->path || !t->n_pubs || !t->n_channels || !t->n_threads || !t->pipeline ||
-            t->size < TRAFFIC_SIZE_MIN || t->n_channels > 10000 || t->n_pubs > 60000 ||
-            t->n_subs % t->n_channels || strlen(t->prefix) + strlen(t->suffix) > 40)
+        if (!t->path || !t->n_pubs || !t->n_channels || !t->n_threads || !t->pipeline || t->size < WIRE_STAMP ||
+            t->n_channels > 10000 || t->n_pubs > 60000 || t->n_subs % t->n_channels ||
+            strlen(t->prefix) + strlen(t->suffix) > 40)
                 wrong_usage();
         if ((!l->messages && !l->wall_ns && !l->server_cpu_ns) || (l->server_cpu_ns && !l->server))
                 wrong_usage();
@@ -228,7 +229,7 @@ int main(int argc, char **argv)
                              .n_pubs = 1,
                              .n_channels = 1,
                              .n_threads = 1,
-                             .size = TRAFFIC_SIZE_MIN,
+                             .size = WIRE_STAMP,
                              .pipeline = 1,
                              .lag = 1,
                              .prefix = "ch",

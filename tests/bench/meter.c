@@ -24,6 +24,15 @@ _Noreturn void meter_fail(const char *format, ...)
         exit(1);
 }
 
+void *meter_alloc(size_t n)
+{
+        void *p = calloc(1, n ? n : 1);
+
+        if (!p)
+                meter_fail("no memory");
+        return p;
+}
+
 static uint64_t clock_read(clockid_t clock)
 {
         struct timespec ts;

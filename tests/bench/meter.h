@@ -15,6 +15,9 @@ struct meter_usage {
 /* Prints "load: text" and exits with 1. */
 _Noreturn void meter_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Zeroed memory; never fails. */
+void *meter_alloc(size_t n);
+
 uint64_t meter_now(void); /* monotonic nanoseconds */
 
 /* Reads the usage of a process; exact while it sleeps. */

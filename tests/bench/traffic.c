@@ -19,27 +19,16 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
+
+#include "bench/wire.h"
 
 #define READ_BYTES   (256 * 1024)
 #define EVENTS       256
-#define CHECK_BYTES  1024                  /* of a payload at a time */
-#define BATCH        100                   /* patterns of one request */
 #define POLL_NS      UINT64_C(5000000)     /* between two looks at the limits */
 #define EARLY_NS     UINT64_C(80000)       /* before a message is due, sleep ends and polling begins */
 #define PATIENCE_NS  UINT64_C(20000000000) /* without any progress: something is lost */
 #define SOME_TIME_NS UINT64_C(1000000)
-
-static const char message_head[] = "*3\r\n$7\r\nmessage\r\n";
-
-struct stamp {
-        uint64_t intended; /* monotonic nanoseconds */
-        uint32_t number;
-        uint16_t publisher, channel;
-};
-
-_Static_assert(sizeof(struct stamp) == TRAFFIC_SIZE_MIN, "the stamp");
 
 enum peer_kind {
         PEER_SUBSCRIBER,
@@ -83,10 +72,7 @@ struct traffic {
         struct worker *workers;
         unsigned fan;      /* subscribers of a channel */
         uint32_t *numbers; /* next number, by publisher and channel */
-        char *heads;       /* of the frames, by channel */
-        size_t head_size, name_size, request_size, frame_size;
-        char *rest; /* of a payload, and the end of the frame */
-        size_t rest_size;
+        struct wire wire;
         char reply[16];
         size_t reply_size;
         int patterns; /* -1: none */
@@ -96,70 +82,7 @@ struct traffic {
         _Atomic bool stop;
 };
 
-static void *alloc(size_t n)
-{
-        void *p = calloc(1, n ? n : 1);
-
-        if (!p)
-                meter_fail("no memory");
-        return p;
-}
-
 /* ------------------------------------------------------------------ connecting */
-
-/* A server that starts may be bound and not listening yet, and a full queue of connections empties soon. */
-static int connect_to(const char *path)
-{
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        uint64_t deadline = meter_now() + PATIENCE_NS;
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        if (fd < 0)
-                meter_fail("socket: %s", strerror(errno));
-        if (strlen(path) >= sizeof(address.sun_path))
-                meter_fail("%s: too long", path);
-        memcpy(address.sun_path, path, strlen(path));
-        while (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-                if ((errno != ECONNREFUSED && errno != EAGAIN && errno != ENOENT) || meter_now() > deadline)
-                        meter_fail("%s: %s", path, strerror(errno));
-                usleep(1000);
-        }
-        return fd;
-}
-
-static void send_text(int fd, const char *text, size_t n)
-{
-        if (send(fd, text, n, MSG_NOSIGNAL) != (ssize_t)n)
-                meter_fail("send: %s", strerror(errno));
-}
-
-/* Reads exactly the text. */
-static void expect_text(int fd, const char *text, size_t n)
-{
-        char *got = alloc(n);
-        ssize_t r = recv(fd, got, n, MSG_WAITALL);
-
-        if (r != (ssize_t)n || memcmp(got, text, n))
-                meter_fail("expected \"%.80s\", got \"%.*s\"", text, r > 0 ? (int)(r < 80 ? r : 80) : 0, got);
-        free(got);
-}
-
-static void name_of(const struct traffic *t, unsigned channel, char *name, size_t size)
-{
-        snprintf(name, size, "%s%04u%s", t->options.prefix, channel, t->options.suffix);
-}
-
-static void subscribe(const struct traffic *t, const struct peer *peer)
-{
-        char name[64], text[128];
-        int n;
-
-        name_of(t, peer->channel, name, sizeof(name));
-        n = snprintf(text, sizeof(text), "*2\r\n$9\r\nSUBSCRIBE\r\n$%zu\r\n%s\r\n", strlen(name), name);
-        send_text(peer->fd, text, (size_t)n);
-        n = snprintf(text, sizeof(text), "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%s\r\n:1\r\n", strlen(name), name);
-        expect_text(peer->fd, text, (size_t)n);
-}
 
 static void watch(struct traffic *t, struct peer *peer, int op, uint32_t events)
 {
@@ -171,64 +94,36 @@ static void watch(struct traffic *t, struct peer *peer, int op, uint32_t events)
 
 static void add_subscribers(struct traffic *t)
 {
-        t->subs = alloc(t->options.n_subs * sizeof(*t->subs));
+        t->subs = meter_alloc(t->options.n_subs * sizeof(*t->subs));
         for (unsigned i = 0; i < t->options.n_subs; i++) {
                 struct peer *peer = &t->subs[i];
 
                 *peer = (struct peer){ .kind = PEER_SUBSCRIBER,
                                        .index = i,
                                        .channel = i % t->options.n_channels };
-                peer->next = alloc(t->options.n_pubs * sizeof(*peer->next));
-                peer->carry = alloc(t->frame_size);
-                peer->fd = connect_to(t->options.path);
-                subscribe(t, peer);
+                peer->next = meter_alloc(t->options.n_pubs * sizeof(*peer->next));
+                peer->carry = meter_alloc(t->wire.frame_size);
+                peer->fd = wire_connect(t->options.path);
+                wire_subscribe(&t->wire, peer->fd, peer->channel);
                 watch(t, peer, EPOLL_CTL_ADD, EPOLLIN);
         }
 }
 
 static void add_publishers(struct traffic *t)
 {
-        t->pubs = alloc(t->options.n_pubs * sizeof(*t->pubs));
+        t->pubs = meter_alloc(t->options.n_pubs * sizeof(*t->pubs));
         for (unsigned i = 0; i < t->options.n_pubs; i++) {
                 struct peer *peer = &t->pubs[i];
 
                 *peer = (struct peer){ .kind = PEER_PUBLISHER, .index = i };
                 peer->turn = i % t->options.n_channels;
-                peer->out = alloc(t->options.pipeline * t->request_size);
-                peer->fd = connect_to(t->options.path);
+                peer->out = meter_alloc(t->options.pipeline * t->wire.frame_size);
+                peer->fd = wire_connect(t->options.path);
                 watch(t, peer, EPOLL_CTL_ADD, EPOLLIN);
         }
 }
 
-/* ------------------------------------------------------------------ requests and frames */
-
-/* The frames of all channels differ in their heads only; a request is a frame with another word. */
-static void prepare(struct traffic *t)
-{
-        char name[64], head[160];
-
-        name_of(t, 0, name, sizeof(name));
-        t->name_size = strlen(name);
-        t->head_size = (size_t)snprintf(head, sizeof(head), "%s$%zu\r\n%s\r\n$%zu\r\n", message_head,
-                                        t->name_size, name, t->options.size);
-        t->heads = alloc(t->options.n_channels * t->head_size);
-        for (unsigned c = 0; c < t->options.n_channels; c++) {
-                name_of(t, c, name, sizeof(name));
-                snprintf(head, sizeof(head), "%s$%zu\r\n%s\r\n$%zu\r\n", message_head, t->name_size, name,
-                         t->options.size);
-                memcpy(t->heads + c * t->head_size, head, t->head_size);
-        }
-        t->rest_size = t->options.size - TRAFFIC_SIZE_MIN + 2;
-        t->rest = alloc(t->rest_size);
-        for (size_t i = 0; i + 2 < t->rest_size; i++)
-                t->rest[i] = (char)('a' + i % 23);
-        memcpy(t->rest + t->rest_size - 2, "\r\n", 2);
-        t->frame_size = t->head_size + sizeof(struct stamp) + t->rest_size;
-        t->request_size = t->frame_size;
-        t->fan = t->options.n_subs / t->options.n_channels;
-        t->reply_size = (size_t)snprintf(t->reply, sizeof(t->reply), ":%u\r\n", t->fan);
-        t->numbers = alloc((size_t)t->options.n_pubs * t->options.n_channels * sizeof(*t->numbers));
-}
+/* ------------------------------------------------------------------ what arrives and leaves */
 
 static void write_request(struct traffic *t, struct peer *peer, char *p, uint64_t intended)
 {
@@ -238,20 +133,7 @@ static void write_request(struct traffic *t, struct peer *peer, char *p, uint64_
         stamp.channel = (uint16_t)c;
         stamp.number = t->numbers[peer->index * t->options.n_channels + c]++;
         peer->turn = c + 1 < t->options.n_channels ? c + 1 : 0;
-        memcpy(p, t->heads + c * t->head_size, t->head_size);
-        memcpy(p + 8, "PUBLISH", 7);
-        memcpy(p + t->head_size, &stamp, sizeof(stamp));
-        memcpy(p + t->head_size + sizeof(stamp), t->rest, t->rest_size);
-}
-
-/* Of a long payload a piece, another one in each message: the check shall not cost more than the delivery. */
-static bool rest_is_intact(const struct traffic *t, const char *rest, uint32_t number)
-{
-        size_t pieces = t->rest_size / CHECK_BYTES;
-        size_t at = pieces ? number % pieces * CHECK_BYTES : 0;
-        size_t n = t->rest_size - at < 2 * CHECK_BYTES ? t->rest_size - at : CHECK_BYTES;
-
-        return !memcmp(rest + at, t->rest + at, n) && !memcmp(rest + t->rest_size - 2, "\r\n", 2);
+        wire_request(&t->wire, p, &stamp);
 }
 
 static void check_frame(struct worker *w, struct peer *peer, const char *p, uint64_t now)
@@ -259,10 +141,7 @@ static void check_frame(struct worker *w, struct peer *peer, const char *p, uint
         const struct traffic *t = w->traffic;
         struct stamp stamp;
 
-        memcpy(&stamp, p + t->head_size, sizeof(stamp));
-        if (memcmp(p, t->heads + peer->channel * t->head_size, t->head_size) ||
-            stamp.channel != peer->channel || stamp.publisher >= t->options.n_pubs ||
-            !rest_is_intact(t, p + t->head_size + sizeof(stamp), stamp.number))
+        if (!wire_frame(&t->wire, p, peer->channel, &stamp) || stamp.publisher >= t->options.n_pubs)
                 meter_fail("subscriber %u received an altered frame", peer->index);
         if (stamp.number != peer->next[stamp.publisher])
                 meter_fail("subscriber %u received message %u of publisher %u instead of %u", peer->index,
@@ -281,7 +160,7 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
 static void read_subscriber(struct worker *w, struct peer *peer)
 {
         const struct traffic *t = w->traffic;
-        char *begin = w->buffer + t->frame_size;
+        char *begin = w->buffer + t->wire.frame_size;
         ssize_t r = recv(peer->fd, begin, READ_BYTES, MSG_DONTWAIT);
         uint64_t now = w->interval ? meter_now() : 0;
         size_t n, done = 0;
@@ -293,11 +172,11 @@ static void read_subscriber(struct worker *w, struct peer *peer)
         n = (size_t)r + peer->n_carry;
         begin -= peer->n_carry;
         memcpy(begin, peer->carry, peer->n_carry);
-        for (; n - done >= t->frame_size; done += t->frame_size)
+        for (; n - done >= t->wire.frame_size; done += t->wire.frame_size)
                 check_frame(w, peer, begin + done, now);
         peer->n_carry = n - done;
         memcpy(peer->carry, begin + done, peer->n_carry);
-        count(&w->delivered, done / t->frame_size);
+        count(&w->delivered, done / t->wire.frame_size);
 }
 
 static void read_publisher(struct worker *w, struct peer *peer)
@@ -361,8 +240,8 @@ static void send_messages(struct worker *w, struct peer *peer, unsigned n, uint6
         struct traffic *t = w->traffic;
 
         for (unsigned i = 0; i < n; i++)
-                write_request(t, peer, peer->out + i * t->request_size, intended);
-        peer->n_out = n * t->request_size;
+                write_request(t, peer, peer->out + i * t->wire.frame_size, intended);
+        peer->n_out = n * t->wire.frame_size;
         peer->out_pos = 0;
         peer->n_unanswered += n;
         if (peer->left != UINT64_MAX)
@@ -549,19 +428,22 @@ struct traffic_result traffic_run(struct traffic *t, const struct traffic_limits
 
 struct traffic *traffic_new(const struct traffic_options *options)
 {
-        struct traffic *t = alloc(sizeof(*t));
+        struct traffic *t = meter_alloc(sizeof(*t));
 
         t->options = *options;
         t->patterns = -1;
-        prepare(t);
-        t->workers = alloc(options->n_threads * sizeof(*t->workers));
+        wire_init(&t->wire, options->prefix, options->suffix, options->n_channels, options->size);
+        t->fan = options->n_subs / options->n_channels;
+        t->reply_size = (size_t)snprintf(t->reply, sizeof(t->reply), ":%u\r\n", t->fan);
+        t->numbers = meter_alloc((size_t)options->n_pubs * options->n_channels * sizeof(*t->numbers));
+        t->workers = meter_alloc(options->n_threads * sizeof(*t->workers));
         for (unsigned i = 0; i < options->n_threads; i++) {
                 t->workers[i].traffic = t;
                 t->workers[i].index = i;
                 t->workers[i].epoll = epoll_create1(EPOLL_CLOEXEC);
                 if (t->workers[i].epoll < 0)
                         meter_fail("epoll_create1: %s", strerror(errno));
-                t->workers[i].buffer = alloc(READ_BYTES + t->frame_size);
+                t->workers[i].buffer = meter_alloc(READ_BYTES + t->wire.frame_size);
         }
         if (options->subs_first)
                 add_subscribers(t);
@@ -571,38 +453,10 @@ struct traffic *traffic_new(const struct traffic_options *options)
         return t;
 }
 
-static size_t put_pattern(char *at, const char *verb, const char *format, unsigned i)
-{
-        const char *mark = strstr(format, "%u");
-        char name[64];
-        int n = snprintf(name, sizeof(name), "%.*s%05u%s", (int)(mark - format), format, i, mark + 2);
-
-        return (size_t)sprintf(at, "$10\r\n%s\r\n$%d\r\n%s\r\n", verb, n, name);
-}
-
 void traffic_add_patterns(struct traffic *t, unsigned n, const char *format)
 {
-        char *text = alloc(BATCH * 160);
-        size_t size;
-
-        t->patterns = connect_to(t->options.path);
-        for (unsigned i = 0, end; i < n; i = end) {
-                end = i + BATCH < n ? i + BATCH : n;
-                size = 0;
-                for (unsigned k = i; k < end; k++) {
-                        size += (size_t)sprintf(text + size, "*2\r\n");
-                        size += put_pattern(text + size, "PSUBSCRIBE", format, k);
-                }
-                send_text(t->patterns, text, size);
-                size = 0;
-                for (unsigned k = i; k < end; k++) {
-                        size += (size_t)sprintf(text + size, "*3\r\n");
-                        size += put_pattern(text + size, "psubscribe", format, k);
-                        size += (size_t)sprintf(text + size, ":%u\r\n", k + 1);
-                }
-                expect_text(t->patterns, text, size);
-        }
-        free(text);
+        t->patterns = wire_connect(t->options.path);
+        wire_psubscribe(t->patterns, n, format);
 }
 
 struct traffic *traffic_free(struct traffic *t)
@@ -626,8 +480,7 @@ struct traffic *traffic_free(struct traffic *t)
         free(t->pubs);
         free(t->workers);
         free(t->numbers);
-        free(t->heads);
-        free(t->rest);
+        wire_deinit(&t->wire);
         free(t);
         return NULL;
 }

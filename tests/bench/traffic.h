@@ -11,14 +11,10 @@
 /*
  * Publishers and subscribers of one broker, in plain RESP2.
  *
- * Subscriber i listens to channel i % n_channels; every publisher goes round robin over the channels. All
- * messages have one size, so that all frames of a channel do. A payload begins with a stamp: when the message
- * was to be sent, its number among those of its publisher on its channel, and both their names; the rest is the
- * same in every message. Each delivery is checked: that nothing is lost, doubled, out of order or altered.
+ * Subscriber i listens to channel i % n_channels; every publisher goes round robin over the channels. Each
+ * delivery is checked: that nothing is lost, doubled, out of order or altered.
  * A fault ends the program.
  */
-
-#define TRAFFIC_SIZE_MIN 16 /* bytes of the stamp */
 
 struct traffic_options {
         const char *path;
