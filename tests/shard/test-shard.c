@@ -567,8 +567,32 @@ START_TEST(a_finishing_client_that_reads_slowly_gets_everything)
 }
 END_TEST
 
+/* What the other shards must be told does not fit into one message. */
+START_TEST(names_of_many_bytes_are_told_in_several_messages)
+{
+        static char say[100000];
+        static const char *const leave[] = { "UNSUBSCRIBE\r\n", "RESET\r\n", "QUIT\r\n" };
+        int c;
+
+        start(2);
+        c = cluster_connect(&cl, 0, 0);
+        for (int i = 0; i < 40; i++) {
+                snprintf(say, sizeof(say), "SUBSCRIBE %d-%060000d\r\n", i, 0);
+                cluster_say(&cl, 0, c, say);
+                cluster_settle(&cl);
+        }
+        ck_assert_uint_eq(topics_count(cl.shards[1]->topics, TOPIC_CHANNEL), 40);
+        cluster_say(&cl, 0, c, leave[_i]);
+        cluster_settle(&cl);
+        ck_assert_uint_eq(topics_count(cl.shards[1]->topics, TOPIC_CHANNEL), 0);
+        ck_assert(cluster_is_open(&cl, 0, c) == (_i < 2));
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_loop_test(cases, names_of_many_bytes_are_told_in_several_messages, 0, 3);
         tcase_add_test(cases, a_finishing_client_that_reads_slowly_gets_everything);
         tcase_add_loop_test(cases, a_pipeline_of_long_replies_is_served_in_parts, 0, 2);
         tcase_add_loop_test(cases, a_pipeline_of_long_searches_is_served_one_by_one, 0, 2);
