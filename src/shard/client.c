@@ -253,7 +253,7 @@ void client_resume(struct client *c)
                 return;
         reader_trim(&c->reader);
         if (c->eof)
-                client_finish(c);
+                list_add_tail(&s->ended, &c->waiting);
         else if (c->stream.paused)
                 s->ops->pause(s->reactor, &c->stream, false);
 }

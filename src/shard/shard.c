@@ -354,7 +354,8 @@ static int shard_turn_unchecked(struct shard *s)
         shard_tick(s);
         if (n || drained)
                 s->last_work = s->now;
-        s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded);
+        s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded) ||
+                  !list_empty(&s->ended);
         return 0;
 }
 
