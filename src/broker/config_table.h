@@ -46,7 +46,7 @@
         _("max_clients", COUNT, max_clients, "10000", 1, 1000000, NULL, false,                                 \
           "Clients that may be connected at a time, over all listeners. "                                      \
           "Each takes a file descriptor.")                                                                     \
-        _("max_request_bytes", SIZE, max_request_bytes, "512MiB", 64, UINT64_C(4) << 30, NULL, false,          \
+        _("max_request_bytes", SIZE, max_request_bytes, "512MiB", 64, UINT64_C(1) << 30, NULL, false,          \
           "The largest request that a client may send, and so the largest message.")                           \
         _("log_level", WORD, log_level, "info", 0, 0, words_level, false,                                      \
           "The least severe messages that are logged.")

@@ -13,7 +13,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "pubsub/interest.h"
 #include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/state.h"
@@ -57,7 +56,8 @@ static void client_drop_subscriptions(struct client *c)
                 struct subscription *sub = list_first(&c->subscriber.subscriptions, struct subscription, link);
 
                 if (s->peers && s->stop == SHARD_RUNS)
-                        interest_put(&batch, sub->topic->kind, topic_name(sub->topic), -1, topics_is_last(sub));
+                        gather_add_change(s, &batch, sub->topic->kind, topic_name(sub->topic), -1,
+                                          topics_is_last(sub));
                 topics_unsubscribe(s->topics, sub);
                 s->status.subscriptions--;
         }
@@ -257,7 +257,7 @@ void client_resume(struct client *c)
                 return;
         reader_trim(&c->reader);
         if (c->eof)
-                client_finish(c);
+                list_add_tail(&s->ended, &c->waiting);
         else if (c->stream.paused)
                 s->ops->pause(s->reactor, &c->stream, false);
 }

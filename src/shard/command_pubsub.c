@@ -8,7 +8,6 @@
  */
 
 #include "pubsub/glob.h"
-#include "pubsub/interest.h"
 #include "resp/writer.h"
 #include "shard/client.h"
 #include "shard/command.h"
@@ -106,7 +105,7 @@ static void subscribe_one(struct client *c, struct gather *g, enum topic_kind ki
                 sub = topics_subscribe(s->topics, &c->subscriber, kind, name);
                 s->status.subscriptions++;
                 if (g) {
-                        interest_put(&g->batch, kind, name, 1, false);
+                        gather_add_change(s, &g->batch, kind, name, 1, false);
                         if (PLANTED(16))
                                 topics_activate(s->topics, sub);
                         else
@@ -154,7 +153,7 @@ static void unsubscribe_one(struct client *c, struct gather *g, enum topic_kind 
                 return;
         }
         if (g)
-                interest_put(&g->batch, kind, name, -1, topics_is_last(sub));
+                gather_add_change(s, &g->batch, kind, name, -1, topics_is_last(sub));
         /* first the answer: the name may be the topic's own, which goes with its last subscription */
         acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions(c) - 1);
         topics_unsubscribe(s->topics, sub);
@@ -213,8 +212,8 @@ void command_unsubscribe_all(struct client *c)
                 struct subscription *sub = list_first(&c->subscriber.subscriptions, struct subscription, link);
 
                 if (g)
-                        interest_put(&g->batch, sub->topic->kind, topic_name(sub->topic), -1,
-                                     topics_is_last(sub));
+                        gather_add_change(s, &g->batch, sub->topic->kind, topic_name(sub->topic), -1,
+                                          topics_is_last(sub));
                 topics_unsubscribe(s->topics, sub);
                 s->status.subscriptions--;
         }

@@ -18,6 +18,8 @@
 #include "util/mem.h"
 #include "util/plant.h"
 
+#define GATHER_BATCH_MAX ((size_t)1 << 20) /* bytes of a batch that takes no further change */
+
 struct gather *gather_collect(struct client *c, enum gather_kind kind)
 {
         struct gather *g = c->gather;
@@ -100,6 +102,16 @@ void gather_tell(struct shard *s, const struct buffer *batch)
 
         if (buffer_size(batch))
                 gather_send_interest(s, s->peers, &nobody, batch);
+}
+
+void gather_add_change(struct shard *s, struct buffer *batch, enum topic_kind kind, struct bytes name,
+                       int32_t n, bool last)
+{
+        if (buffer_size(batch) > GATHER_BATCH_MAX) {
+                gather_tell(s, batch);
+                buffer_deinit(batch);
+        }
+        interest_put(batch, kind, name, n, last);
 }
 
 static void gather_send_query(struct shard *s, uint64_t targets, const struct message_ask *ask, uint32_t kind)

@@ -50,5 +50,12 @@ void gather_on_answer(struct shard *shard, unsigned source, const struct message
 /* Forgets the gather without its consequences. */
 void gather_cancel(struct client *c);
 
+/*
+ * Adds a change to a batch: n more subscriptions of a name, or fewer. What a client has can be more than one
+ * message holds: a batch that grew too long is told first.
+ */
+void gather_add_change(struct shard *shard, struct buffer *batch, enum topic_kind kind, struct bytes name,
+                       int32_t n, bool last);
+
 /* Tells all other shards a batch of changes, unanswered. */
 void gather_tell(struct shard *shard, const struct buffer *batch);

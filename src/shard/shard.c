@@ -409,6 +409,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
                                      .arg = s };
         int r;
 
+        assert(options->request_max <= SHARD_REQUEST_MAX);
         r = options->reactor_ops->init(&s->reactor, &reactor, &sink);
         if (r) {
                 free(s);

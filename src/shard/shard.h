@@ -17,6 +17,10 @@
 
 struct shard;
 
+/* Sizes of frames and of messages of the mesh have 32 bits, and a frame holds parts of two requests: a message
+ * and the pattern that it matched. */
+#define SHARD_REQUEST_MAX (UINT64_C(1) << 30)
+
 struct shard_options {
         unsigned id;       /* its port of the mesh, below n_shards */
         unsigned n_shards; /* port n_shards is control */
@@ -26,7 +30,7 @@ struct shard_options {
         uint64_t (*now)(void); /* monotonic ns */
         uint64_t spin_ns;      /* look for work at most this long before parking; 0: never spin */
         unsigned drain_budget; /* messages of one source in one turn */
-        uint64_t request_max;  /* bytes of one request, and of one argument */
+        uint64_t request_max;  /* bytes of one request, and of one argument; at most SHARD_REQUEST_MAX */
         uint64_t output_max;   /* bytes that may wait for one client */
         uint64_t linger_ns;    /* a closing client's time to take more of its output */
         struct hash_key hash_key;

@@ -266,7 +266,7 @@ static const struct bound {
         { "max_clients", "1", "0" },
         { "max_clients", "1000000", "1000001" },
         { "max_request_bytes", "64", "63" },
-        { "max_request_bytes", "4GiB", "4294967297" },
+        { "max_request_bytes", "1GiB", "1073741825" },
         { "log_level", "error", "err" },
         { "log_level", "debug", "7" },
 };

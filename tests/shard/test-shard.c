@@ -634,8 +634,56 @@ START_TEST(a_finishing_client_that_reads_slowly_gets_everything)
 }
 END_TEST
 
+/* What the other shards must be told does not fit into one message. */
+START_TEST(names_of_many_bytes_are_told_in_several_messages)
+{
+        static char say[100000];
+        static const char *const leave[] = { "UNSUBSCRIBE\r\n", "RESET\r\n", "QUIT\r\n" };
+        int c;
+
+        start(2);
+        c = cluster_connect(&cl, 0, 0);
+        for (int i = 0; i < 40; i++) {
+                snprintf(say, sizeof(say), "SUBSCRIBE %d-%060000d\r\n", i, 0);
+                cluster_say(&cl, 0, c, say);
+                cluster_settle(&cl);
+        }
+        ck_assert_uint_eq(topics_count(cl.shards[1]->topics, TOPIC_CHANNEL), 40);
+        cluster_say(&cl, 0, c, leave[_i]);
+        cluster_settle(&cl);
+        ck_assert_uint_eq(topics_count(cl.shards[1]->topics, TOPIC_CHANNEL), 0);
+        ck_assert(cluster_is_open(&cl, 0, c) == (_i < 2));
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* What was announced before the end of file is delivered before the end, also of a client that waited. */
+START_TEST(an_end_of_file_behind_a_pending_subscription_loses_no_message)
+{
+        int c, pub;
+
+        start(2);
+        c = cluster_connect(&cl, 0, 0);
+        pub = cluster_connect(&cl, 1, 0);
+        check(0, c, "SUBSCRIBE x\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+        cluster_say(&cl, 0, c, "SUBSCRIBE y\r\n");
+        cluster_turn(&cl, 0);
+        cluster_turn(&cl, 1);
+        cluster_say(&cl, 1, pub, "PUBLISH x 1\r\n");
+        cluster_turn(&cl, 1);
+        ck_assert_uint_gt(buffer_size(&fake_stream(cl.fakes[1], pub)->out), 0);
+        fake_end(cl.fakes[0], c);
+        check_heard(0, c,
+                    "*3\r\n$9\r\nsubscribe\r\n$1\r\ny\r\n:2\r\n*3\r\n$7\r\nmessage\r\n$1\r\nx\r\n$1\r\n1\r\n");
+        ck_assert(!cluster_is_open(&cl, 0, c));
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_test(cases, an_end_of_file_behind_a_pending_subscription_loses_no_message);
+        tcase_add_loop_test(cases, names_of_many_bytes_are_told_in_several_messages, 0, 3);
         tcase_add_test(cases, a_finishing_client_that_reads_slowly_gets_everything);
         tcase_add_loop_test(cases, a_pipeline_of_long_replies_is_served_in_parts, 0, 2);
         tcase_add_loop_test(cases, a_pipeline_of_long_searches_is_served_one_by_one, 0, 2);
