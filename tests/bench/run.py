@@ -238,7 +238,7 @@ def bench_shards(options):
     q = ratio([r["deliveries"] / r["wall_ns"] for r in results["2 shards, 2:50"]],
               [r["deliveries"] / r["wall_ns"] for r in results["1 shards, 2:50"]])
     print("throughput of 2 shards to 1, a publisher each: %s" % show(q), flush=True)
-    out = subprocess.run(["taskset", "-c", cpus, os.path.join(options.bench, "mesh")], stdout=subprocess.PIPE,
+    out = subprocess.run(options.wrap + ["taskset", "-c", cpus, os.path.join(options.bench, "mesh")], stdout=subprocess.PIPE,
                          check=True)
     print(out.stdout.decode(), end="", flush=True)
 
