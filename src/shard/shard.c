@@ -194,14 +194,17 @@ static void shard_end(struct shard *s)
         }
 }
 
-/* Serves the clients of a list, each of which may come to wait again. Return: whether there were any. */
-static bool shard_resume(struct shard *s, struct list *list)
+/*
+ * Serves the clients of a list, each of which may come to wait again at its end. When a target of gate closes,
+ * the rest waits on, in front of those that were served, so they take turns. Return: whether there were any.
+ */
+static bool shard_resume(struct shard *s, struct list *list, uint64_t gate)
 {
         struct list now;
         bool any = !list_empty(list);
 
         list_swap(&now, list);
-        while (!list_empty(&now)) {
+        while (!list_empty(&now) && !(port_gated(s->port) & gate)) {
                 struct client *c = list_first(&now, struct client, waiting);
 
                 list_del(&c->waiting);
@@ -209,6 +212,15 @@ static bool shard_resume(struct shard *s, struct list *list)
                 client_resume(c);
         }
         deliver_settle(s);
+        if (list_empty(&now))
+                return any;
+        while (!list_empty(list)) {
+                struct list *served = list->next;
+
+                list_del(served);
+                list_add_tail(&now, served);
+        }
+        list_swap(list, &now);
         return any;
 }
 
@@ -218,7 +230,7 @@ static bool shard_resume_gated(struct shard *s, uint64_t opened)
         bool any = false;
 
         bits_for_each (dst, opened)
-                any |= shard_resume(s, &s->gated[dst]);
+                any |= shard_resume(s, &s->gated[dst], bit(dst));
         return any;
 }
 
@@ -350,7 +362,7 @@ static int shard_turn_unchecked(struct shard *s)
         bool resumed;
         int n;
 
-        shard_resume(s, &s->yielded); /* what they were served in the last turn has been flushed */
+        shard_resume(s, &s->yielded, 0); /* what they were served in the last turn has been flushed */
         n = shard_wait(s);
         if (n < 0)
                 return error_trace(n);

@@ -680,8 +680,36 @@ START_TEST(an_end_of_file_behind_a_pending_subscription_loses_no_message)
 }
 END_TEST
 
+START_TEST(publishers_that_wait_for_the_same_target_take_turns)
+{
+        int pub[2], sub;
+        size_t n[2];
+
+        start(2);
+        sub = cluster_connect(&cl, 1, 0);
+        cluster_say(&cl, 1, sub, "SUBSCRIBE x\r\n");
+        for (int k = 0; k < 2; k++)
+                pub[k] = cluster_connect(&cl, 0, 0);
+        for (int i = 0; i < 1000; i++)
+                for (int k = 0; k < 2; k++)
+                        cluster_say(&cl, 0, pub[k], "PUBLISH x 0123456789\r\n");
+        for (int i = 0; i < 300; i++) {
+                cluster_turn(&cl, 0);
+                cluster_turn(&cl, 1);
+        }
+        for (int k = 0; k < 2; k++)
+                n[k] = buffer_size(&fake_stream(cl.fakes[0], pub[k])->out) / strlen(":1\r\n");
+        ck_assert_uint_gt(n[0], 50);
+        ck_assert_uint_lt(n[0], 900);
+        ck_assert_uint_gt(n[1], n[0] / 2);
+        ck_assert_uint_lt(n[1], n[0] * 2);
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_test(cases, publishers_that_wait_for_the_same_target_take_turns);
         tcase_add_test(cases, an_end_of_file_behind_a_pending_subscription_loses_no_message);
         tcase_add_loop_test(cases, names_of_many_bytes_are_told_in_several_messages, 0, 3);
         tcase_add_test(cases, a_finishing_client_that_reads_slowly_gets_everything);
