@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,10 +252,24 @@ static void broker_serve(struct broker *b)
         log_info("stopped");
 }
 
+/*
+ * A message that crosses shards and is too large for a slot is allocated by one thread and freed by another. With
+ * the allocator's own limits that makes heaps shrink and grow again at every turn, and each of their pages fault.
+ */
+static void broker_keep_memory(void)
+{
+        mallopt(M_TRIM_THRESHOLD, 64 << 20);
+        mallopt(M_TOP_PAD, 1 << 20);
+        mallopt(M_MMAP_THRESHOLD, 4 << 20);
+}
+
 int broker_run(const struct config *config)
 {
         struct broker b = { .config = config };
-        int r = control_block_signals() ? BROKER_E_START : broker_start(&b);
+        int r;
+
+        broker_keep_memory();
+        r = control_block_signals() ? BROKER_E_START : broker_start(&b);
 
         if (!r)
                 broker_serve(&b);
