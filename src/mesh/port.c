@@ -22,7 +22,7 @@
  *    draining hands messages over whatever the state of the own backlogs is.
  *
  * The bound of a backlog is over counted messages, in bytes with their block headers. The gate closes at the
- * bound and opens at half of it.
+ * bound and opens at half of it. The ring holds at most as many bytes in blocks, or one block.
  */
 
 #include "mesh/port.h"
@@ -34,7 +34,8 @@
 #include "util/mem.h"
 #include "util/plant.h"
 
-#define PORT_RELEASE_BATCH 32 /* messages after which a source gets its slots back while it is drained */
+#define PORT_BUDGET_BYTES  4096 /* of a message that count as one more message of a drain's budget */
+#define PORT_RELEASE_BATCH 32   /* messages after which a source gets its slots back while it is drained */
 
 /* The way to one target. */
 struct outbound {
@@ -75,7 +76,7 @@ struct port *port_new(struct mesh *mesh, unsigned id)
                 size_t to = mesh_ring_index(mesh, id, peer), from = mesh_ring_index(mesh, peer, id);
 
                 ring_writer_init(&port->out[peer].ring, &mesh->rings[to], &mesh->slots[to * mesh->capacity],
-                                 mesh->capacity);
+                                 mesh->capacity, mesh->backlog_bytes);
                 ring_reader_init(&port->in[peer], &mesh->rings[from], &mesh->slots[from * mesh->capacity],
                                  mesh->capacity);
                 port->out[peer].lastp = &port->out[peer].first;
@@ -138,7 +139,7 @@ static void port_retry(struct port *port, unsigned dst)
         struct ring_slot *slot;
 
         while (out->first) {
-                slot = ring_writer_reserve(&out->ring);
+                slot = ring_writer_reserve(&out->ring, out->first->size, true);
                 if (!slot)
                         break;
                 ring_slot_adopt(slot, port_unspill(port, dst));
@@ -158,11 +159,12 @@ void *port_send(struct port *port, unsigned dst, uint16_t type, uint32_t size, e
         port->stats.sent++;
         if (port->backlogged & bit(dst) && !PLANTED(2))
                 return port_spill(port, dst, type, size, count);
-        slot = ring_writer_reserve(&out->ring);
+        slot = ring_writer_reserve(&out->ring, size, size > RING_INLINE_SIZE);
         if (!slot) {
                 /* the target may be draining: let it have now what waits for the end of the turn */
                 ring_writer_publish(&out->ring);
-                port->stats.ring_high = port->mesh->capacity;
+                if (ring_writer_used(&out->ring) == port->mesh->capacity)
+                        port->stats.ring_high = port->mesh->capacity;
                 return port_spill(port, dst, type, size, count);
         }
         port->pending |= bit(dst);
@@ -223,7 +225,8 @@ uint64_t port_flush(struct port *port)
 
 /* ---------------------------------------------------------------- in */
 
-static void port_deliver(unsigned source, struct ring_slot *slot, port_message_fn fn, void *arg)
+/* Return: the message's part of a budget. */
+static unsigned port_deliver(unsigned source, struct ring_slot *slot, port_message_fn fn, void *arg)
 {
         struct port_message message = {
                 .source = source,
@@ -234,13 +237,14 @@ static void port_deliver(unsigned source, struct ring_slot *slot, port_message_f
 
         fn(arg, &message);
         ring_slot_done(slot);
+        return 1 + message.size / PORT_BUDGET_BYTES;
 }
 
 static unsigned port_drain_source(struct port *port, unsigned source, unsigned budget, port_message_fn fn,
                                   void *arg)
 {
         struct ring_reader *in = &port->in[source];
-        unsigned left = budget;
+        unsigned n = 0, left = budget, cost;
 
         while (left) {
                 uint64_t batch = ring_reader_available(in);
@@ -249,18 +253,17 @@ static unsigned port_drain_source(struct port *port, unsigned source, unsigned b
                         break;
                 if (batch > PORT_RELEASE_BATCH)
                         batch = PORT_RELEASE_BATCH;
-                if (batch > left)
-                        batch = left;
-                for (uint64_t i = 0; i < batch; i++)
-                        port_deliver(source, ring_reader_next(in), fn, arg);
+                for (; batch && left; batch--, n++) {
+                        cost = port_deliver(source, ring_reader_next(in), fn, arg);
+                        left -= cost < left ? cost : left;
+                }
                 ring_reader_release(in);
-                left -= (unsigned)batch;
         }
         if (!left && ring_reader_available(in) && !PLANTED(5))
                 port->kept |= bit(source);
         if (ring_reader_take_ask(in) && !PLANTED(3))
                 port->pending |= bit(source);
-        return budget - left;
+        return n;
 }
 
 unsigned port_drain(struct port *port, unsigned budget, port_message_fn fn, void *arg)

@@ -55,7 +55,8 @@ uint64_t port_gated(const struct port *port);
 uint64_t port_flush(struct port *port);
 
 /*
- * Hands messages of announced sources to fn, at most budget from each source. fn may call port_send(), but
+ * Hands messages of announced sources to fn, from each source at most budget of them; 4 KiB of a message count
+ * as one more, so that few large messages do not take as long as many small ones. fn may call port_send(), but
  * not port_drain() nor port_flush().
  * Return: the number of messages handed over.
  */

@@ -7,10 +7,13 @@
 
 #include "util/mem.h"
 
-void ring_writer_init(struct ring_writer *w, struct ring *ring, struct ring_slot *slots, uint64_t capacity)
+void ring_writer_init(struct ring_writer *w, struct ring *ring, struct ring_slot *slots, uint64_t capacity,
+                      uint64_t outside_max)
 {
         assert(capacity && (capacity & (capacity - 1)) == 0);
-        *w = (struct ring_writer){ .ring = ring, .slots = slots, .mask = capacity - 1 };
+        *w = (struct ring_writer){
+                .ring = ring, .slots = slots, .mask = capacity - 1, .outside_max = outside_max
+        };
 }
 
 void ring_reader_init(struct ring_reader *r, struct ring *ring, struct ring_slot *slots, uint64_t capacity)

@@ -24,6 +24,10 @@
  *
  * The tail is stored by ring_writer_publish(), not per message.
  *
+ * A ring is full when its slots are used up, and also for a block that would bring the bytes in blocks above
+ * their bound. The writer keeps count of them by itself: a slot that the reader gave back still says how large
+ * its block was, until the writer fills it anew.
+ *
  * A message lies in its slot when it is small, else in one block that the slot points to. The block is
  * allocated by the writer's thread and freed by the reader's.
  */
@@ -71,6 +75,9 @@ struct ring_writer {
         uint64_t tail;      /* slots ever reserved */
         uint64_t published; /* the value of ring->tail */
         uint64_t head_seen; /* of ring->head: at most its value */
+        uint64_t counted;   /* slots below are no longer in `outside`; at most head_seen */
+        uint64_t outside;   /* bytes in blocks of the slots from counted to tail */
+        uint64_t outside_max;
 };
 
 struct ring_reader {
@@ -81,8 +88,12 @@ struct ring_reader {
         uint64_t tail_seen; /* of ring->tail: at most its value */
 };
 
-/* The two ends of an empty ring; slots are capacity slots (a power of two), whose content does not matter. */
-void ring_writer_init(struct ring_writer *w, struct ring *ring, struct ring_slot *slots, uint64_t capacity);
+/*
+ * The two ends of an empty ring; slots are capacity slots (a power of two), whose content does not matter.
+ * outside_max: bytes in blocks that may be in the ring; a single block may be larger.
+ */
+void ring_writer_init(struct ring_writer *w, struct ring *ring, struct ring_slot *slots, uint64_t capacity,
+                      uint64_t outside_max);
 void ring_reader_init(struct ring_reader *r, struct ring *ring, struct ring_slot *slots, uint64_t capacity);
 
 /* A block for size bytes, not linked. Ends the process when memory is out. */
@@ -104,17 +115,44 @@ static inline void ring_writer_refresh(struct ring_writer *w)
         w->head_seen = atomic_load_explicit(&w->ring->head, memory_order_acquire);
 }
 
+/* Takes the oldest slot that is counted, which the reader gave back, out of the count. */
+static inline void ring_writer_uncount(struct ring_writer *w)
+{
+        const struct ring_slot *slot = &w->slots[w->counted++ & w->mask];
+
+        if (slot->outside)
+                w->outside -= slot->size;
+}
+
+/* Whether a block of size bytes has to wait until the reader has freed others. */
+static inline bool ring_writer_crowded(struct ring_writer *w, uint32_t size)
+{
+        if (!w->outside || w->outside + size <= w->outside_max)
+                return false;
+        ring_writer_refresh(w);
+        while (w->counted < w->head_seen)
+                ring_writer_uncount(w);
+        return w->outside && w->outside + size > w->outside_max;
+}
+
 /*
- * The next slot, to be filled before ring_writer_publish(). The shared head is looked at only when the ring
- * seems full. Return: NULL when it is.
+ * The next slot, for a message of size bytes that lies in the slot, or outside of it in a block; to be filled
+ * before ring_writer_publish(). The shared head is looked at only when the ring seems full. Return: NULL when
+ * it is.
  */
-static inline struct ring_slot *ring_writer_reserve(struct ring_writer *w)
+static inline struct ring_slot *ring_writer_reserve(struct ring_writer *w, uint32_t size, bool outside)
 {
         if (ring_writer_used(w) > w->mask) {
                 ring_writer_refresh(w);
                 if (ring_writer_used(w) > w->mask)
                         return NULL;
         }
+        if (outside && ring_writer_crowded(w, size))
+                return NULL;
+        if (w->tail - w->counted > w->mask)
+                ring_writer_uncount(w); /* the slot is about to forget */
+        if (outside)
+                w->outside += size;
         return &w->slots[w->tail++ & w->mask];
 }
 

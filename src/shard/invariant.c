@@ -27,10 +27,8 @@ static void invariant_open(const struct shard *s, const struct client *c)
         assert(!c->stream.out.bytes || invariant_output_moves(c));
         if (s->stop != SHARD_RUNS)
                 return; /* the end of the stop ends them all */
-        if (c->stream.failed) {
-                assert(!waits || s->busy); /* in shard.ended, or the reactor reports it in the next wait */
-                return;
-        }
+        if (c->stream.failed)
+                return; /* the next wait reports it, or it is in shard.ended */
         switch (c->wait) {
         case CLIENT_RUNS:
                 assert(!c->gather && !c->protocol_error && !c->stream.paused);

@@ -18,13 +18,13 @@ static void setup(unsigned capacity)
 {
         ring = (struct ring){ 0 };
         memset(slots, 0xa5, sizeof(slots)); /* content of fresh slots does not matter */
-        ring_writer_init(&w, &ring, slots, capacity);
+        ring_writer_init(&w, &ring, slots, capacity, 1000);
         ring_reader_init(&r, &ring, slots, capacity);
 }
 
 static bool push(uint32_t value)
 {
-        struct ring_slot *slot = ring_writer_reserve(&w);
+        struct ring_slot *slot = ring_writer_reserve(&w, sizeof(value), false);
 
         if (!slot)
                 return false;
@@ -118,7 +118,7 @@ START_TEST(data_lies_in_the_slot_up_to_its_size_and_in_a_block_above)
 
         setup(CAPACITY);
         for (unsigned i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-                struct ring_slot *slot = ring_writer_reserve(&w);
+                struct ring_slot *slot = ring_writer_reserve(&w, sizes[i], sizes[i] > RING_INLINE_SIZE);
                 uint8_t *data = ring_slot_fill(slot, 9, sizes[i]);
 
                 ck_assert_uint_eq((uintptr_t)data % 8, 0);
@@ -138,6 +138,51 @@ START_TEST(data_lies_in_the_slot_up_to_its_size_and_in_a_block_above)
 }
 END_TEST
 
+static bool push_block(uint32_t size)
+{
+        struct ring_slot *slot = ring_writer_reserve(&w, size, true);
+
+        if (slot)
+                ring_slot_fill(slot, 7, size);
+        ring_writer_publish(&w);
+        return slot;
+}
+
+static void pop_block(void)
+{
+        ck_assert_uint_gt(ring_reader_available(&r), 0);
+        ring_slot_done(ring_reader_next(&r));
+        ring_reader_release(&r);
+}
+
+/* The bound of bytes in blocks is 1000 here. Slots are reused all the time, small messages do not count. */
+START_TEST(bytes_in_blocks_are_bounded_and_come_back_with_their_slots)
+{
+        setup(4);
+        for (int i = 0; i < 1000; i++) {
+                ck_assert(push_block(600));
+                ck_assert(!push_block(401));
+                ck_assert(push(1));
+                ck_assert(push_block(400));
+                ck_assert(!push_block(200));
+                pop_block();
+                ck_assert(!push_block(601));
+                ck_assert(push_block(200));
+                ck_assert_uint_eq(pop(), 1);
+                pop_block();
+                pop_block();
+                ck_assert(push_block(5000)); /* a single one may be larger */
+                ck_assert(!push_block(200));
+                pop_block();
+                if (i % 3 == 0) {
+                        ck_assert(push(2));
+                        ring_writer_publish(&w);
+                        ck_assert_uint_eq(pop(), 2);
+                }
+        }
+}
+END_TEST
+
 START_TEST(a_block_is_handed_over_without_a_copy)
 {
         struct ring_block *block = ring_block_new(3, 5);
@@ -145,7 +190,7 @@ START_TEST(a_block_is_handed_over_without_a_copy)
 
         setup(CAPACITY);
         memcpy(block->data, "hello", 5);
-        slot = ring_writer_reserve(&w);
+        slot = ring_writer_reserve(&w, 5, true);
         ring_slot_adopt(slot, block);
         ring_writer_publish(&w);
         ck_assert_uint_eq(ring_reader_available(&r), 1);
@@ -176,6 +221,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, a_full_ring_takes_nothing_until_slots_are_released);
         tcase_add_test(cases, order_is_kept_over_any_interleaving_of_the_two_ends);
         tcase_add_test(cases, data_lies_in_the_slot_up_to_its_size_and_in_a_block_above);
+        tcase_add_test(cases, bytes_in_blocks_are_bounded_and_come_back_with_their_slots);
         tcase_add_test(cases, a_block_is_handed_over_without_a_copy);
         tcase_add_test(cases, an_ask_for_space_is_taken_once);
 }
