@@ -253,8 +253,9 @@ static void broker_serve(struct broker *b)
 }
 
 /*
- * A message that crosses shards and is too large for a slot is allocated by one thread and freed by another. With
- * the allocator's own limits that makes heaps shrink and grow again at every turn, and each of their pages fault.
+ * A message that crosses shards and is too large for a slot is allocated by one thread and freed by another.
+ * With the allocator's own limits that makes heaps shrink and grow again at every turn, and each of their pages
+ * fault.
  */
 static void broker_keep_memory(void)
 {
