@@ -46,29 +46,25 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         s->ops->add(s->reactor, &c->stream);
 }
 
-/* Ends all subscriptions; the other shards are told in one message. */
-static void client_drop_subscriptions(struct client *c)
+void client_drop_subscriptions(struct client *c, struct buffer *batch)
 {
         struct shard *s = c->shard;
-        struct buffer batch = { 0 };
 
         while (!list_empty(&c->subscriber.subscriptions)) {
                 struct subscription *sub = list_first(&c->subscriber.subscriptions, struct subscription, link);
 
-                if (s->peers && s->stop == SHARD_RUNS)
-                        gather_add_change(s, &batch, sub->topic->kind, topic_name(sub->topic), -1,
+                if (batch)
+                        gather_add_change(s, batch, sub->topic->kind, topic_name(sub->topic), -1,
                                           topics_is_last(sub));
                 topics_unsubscribe(s->topics, sub);
                 s->status.subscriptions--;
         }
-        if (!PLANTED(11))
-                gather_tell(s, &batch);
-        buffer_deinit(&batch);
 }
 
 static void client_teardown(struct client *c)
 {
         struct shard *s = c->shard;
+        struct buffer batch = { 0 };
 
         deliver_settle(s);
         if (c->gather && !c->gather->asked && c->wait == CLIENT_RUNS)
@@ -76,7 +72,10 @@ static void client_teardown(struct client *c)
         gather_cancel(c);
         list_del(&c->waiting);
         c->wait = CLIENT_RUNS;
-        client_drop_subscriptions(c);
+        client_drop_subscriptions(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
+        if (!PLANTED(11))
+                gather_tell(s, &batch);
+        buffer_deinit(&batch);
         s->ops->pause(s->reactor, &c->stream, true);
         reader_deinit(&c->reader);
 }

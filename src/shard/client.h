@@ -88,6 +88,9 @@ void client_resume(struct client *c);
 /* Queues the replies that are in shard.reply; they must be this client's. */
 void client_reply_flush(struct client *c);
 
+/* Ends all its subscriptions, and adds to batch what the other shards have to know; NULL: nobody is told. */
+void client_drop_subscriptions(struct client *c, struct buffer *batch);
+
 /* Ends it: no more input, no more deliveries; what is queued is still sent, as long as the peer takes some of
  * it in every linger time. */
 void client_finish(struct client *c);

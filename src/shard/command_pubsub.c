@@ -205,18 +205,9 @@ enum command_result command_punsubscribe(struct client *c, const struct request 
 
 void command_unsubscribe_all(struct client *c)
 {
-        struct shard *s = c->shard;
-        struct gather *g = s->peers ? gather_collect(c, GATHER_UNSUBSCRIBE) : NULL;
+        struct gather *g = c->shard->peers ? gather_collect(c, GATHER_UNSUBSCRIBE) : NULL;
 
-        while (!list_empty(&c->subscriber.subscriptions)) {
-                struct subscription *sub = list_first(&c->subscriber.subscriptions, struct subscription, link);
-
-                if (g)
-                        gather_add_change(s, &g->batch, sub->topic->kind, topic_name(sub->topic), -1,
-                                          topics_is_last(sub));
-                topics_unsubscribe(s->topics, sub);
-                s->status.subscriptions--;
-        }
+        client_drop_subscriptions(c, g ? &g->batch : NULL);
 }
 
 /* ------------------------------------------------------------------ PUBSUB */
