@@ -20,11 +20,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "reactor/send.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/mem.h"
 
-#define EV_IOV_MAX  64
 #define EV_FAR_AWAY 1e9 /* seconds */
 
 struct reactor {
@@ -85,32 +85,13 @@ static void evr_fail(struct stream *s, int error)
 /* Sends until the queue is empty or the kernel takes no more. */
 static void evr_send(struct stream *s)
 {
-        struct iovec iov[EV_IOV_MAX];
-        struct msghdr msg = { .msg_iov = iov };
-        ssize_t n;
-        size_t offered;
+        int error, r = send_queue(&s->out, s->fd, &error);
 
-        s->writing = false;
-        while (s->out.n && !s->writing) {
-                msg.msg_iovlen = outq_iov(&s->out, iov, EV_IOV_MAX);
-                offered = 0;
-                for (unsigned i = 0; i < msg.msg_iovlen; i++)
-                        offered += iov[i].iov_len;
-                if (msg.msg_iovlen == 1)
-                        n = send(s->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-                else
-                        n = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && errno != EAGAIN) {
-                        evr_fail(s, errno);
-                        return;
-                }
-                if (n > 0)
-                        outq_consume(&s->out, (size_t)n);
-                s->writing = n < 0 || (size_t)n < offered; /* less than offered: the kernel's buffer is full */
-        }
-        evr_arm(s);
+        s->writing = r == SEND_E_FULL;
+        if (r == SEND_E_FAILED)
+                evr_fail(s, error);
+        else
+                evr_arm(s);
 }
 
 static void evr_read(struct stream *s)
@@ -267,6 +248,13 @@ static void evr_flush(struct reactor *r, struct stream *s)
                 evr_send(s);
 }
 
+/* Nothing was put off. */
+static int evr_submit(struct reactor *r)
+{
+        (void)r;
+        return 0;
+}
+
 static void evr_remove(struct reactor *r, struct stream *s)
 {
         if (s->removed)
@@ -306,6 +294,7 @@ const struct reactor_ops reactor_ev = {
         .add = evr_add,
         .pause = evr_pause,
         .flush = evr_flush,
+        .submit = evr_submit,
         .remove = evr_remove,
         .wait = evr_wait,
 };

@@ -73,8 +73,16 @@ struct reactor_ops {
          */
         void (*add)(struct reactor *reactor, struct stream *stream);
         void (*pause)(struct reactor *reactor, struct stream *stream, bool paused);
-        /* Sends what out holds; finishes by itself when the kernel does not take it all at once. */
+        /*
+         * Sends what out holds, at the latest in submit(); finishes by itself when the kernel does not take it
+         * all at once. In between nothing but further calls of flush() may touch the stream.
+         */
         void (*flush)(struct reactor *reactor, struct stream *stream);
+        /*
+         * Carries out what was put off. Afterwards the out of each flushed stream holds just what the kernel
+         * did not take (stream.writing), or nothing (also when it failed). Return: 0, -errno.
+         */
+        int (*submit)(struct reactor *reactor);
         /* Ends in on_closed(), inside a later wait(). out is dropped. */
         void (*remove)(struct reactor *reactor, struct stream *stream);
         /*

@@ -257,20 +257,24 @@ static void shard_flushed(struct shard *s, struct client *c)
         client_close(c);
 }
 
-/* The only place that flushes. */
-static void shard_flush(struct shard *s)
+/* The only place that flushes. Return: 0, -errno. */
+static int shard_flush(struct shard *s)
 {
         struct list now;
+        int r;
 
         list_swap(&now, &s->dirty);
+        list_for_each (i, &now)
+                s->ops->flush(s->reactor, &container_of(i, struct client, dirty)->stream);
+        r = s->ops->submit(s->reactor);
         while (!list_empty(&now)) {
                 struct client *c = list_first(&now, struct client, dirty);
 
                 list_del(&c->dirty);
-                s->ops->flush(s->reactor, &c->stream);
                 shard_flushed(s, c);
         }
         deliver_recycle(&s->deliver);
+        return r;
 }
 
 static void shard_tell_closed(struct shard *s)
@@ -360,7 +364,7 @@ static int shard_turn_unchecked(struct shard *s)
 {
         unsigned drained;
         bool resumed;
-        int n;
+        int n, r;
 
         shard_resume(s, &s->yielded, 0); /* what they were served in the last turn has been flushed */
         n = shard_wait(s);
@@ -377,7 +381,9 @@ static int shard_turn_unchecked(struct shard *s)
         }
         shard_tell_closed(s);
         resumed = shard_resume_gated(s, port_flush(s->port));
-        shard_flush(s);
+        r = shard_flush(s);
+        if (r < 0)
+                return error_trace(r);
         shard_tick(s);
         if (n || drained)
                 s->last_work = s->now;

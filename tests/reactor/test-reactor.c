@@ -98,6 +98,12 @@ static int peer_open(struct peer *p)
         return fds[1];
 }
 
+static void flush(struct peer *p)
+{
+        f.ops->flush(f.reactor, &p->stream);
+        ck_assert_int_eq(f.ops->submit(f.reactor), 0);
+}
+
 static void peer_close(struct peer *p)
 {
         f.ops->remove(f.reactor, &p->stream);
@@ -120,7 +126,7 @@ START_TEST(bytes_arrive_and_an_end_is_reported_once)
                 f.ops->wait(f.reactor, i ? 0 : CLOCK_NEVER);
         ck_assert_int_eq(p.ends, 1);
         outq_copy(&p.stream.out, &pool, BYTES_LITERAL("still heard"));
-        f.ops->flush(f.reactor, &p.stream);
+        flush(&p);
         char text[32];
         ck_assert_int_eq(read(fd, text, sizeof(text)), 11);
         close(fd);
@@ -138,7 +144,7 @@ START_TEST(a_flush_that_the_kernel_does_not_take_finishes_by_itself)
         for (size_t i = 0; i < sizeof(block); i++)
                 block[i] = (char)(i * 7 + i / 251);
         outq_copy(&p.stream.out, &pool, bytes_of(block, sizeof(block)));
-        f.ops->flush(f.reactor, &p.stream);
+        flush(&p);
         ck_assert(p.stream.writing);
         while (n < sizeof(got)) {
                 ssize_t r = read(fd, got + n, sizeof(got) - n < 5000 ? sizeof(got) - n : 5000);
@@ -163,7 +169,7 @@ START_TEST(a_peer_that_is_gone_is_an_error_and_no_signal)
 
         close(fd);
         outq_copy(&p.stream.out, &pool, BYTES_LITERAL("lost"));
-        f.ops->flush(f.reactor, &p.stream);
+        flush(&p);
         ck_assert(p.stream.failed);
         ck_assert_uint_eq(p.stream.out.bytes, 0);
         ck_assert_int_eq(p.errors, 0);
@@ -254,16 +260,16 @@ START_TEST(output_of_a_closed_stream_reaches_nobody_else)
 
         outq_copy(&old.stream.out, &pool, BYTES_LITERAL("secret"));
         f.ops->remove(f.reactor, &old.stream);
-        f.ops->flush(f.reactor, &old.stream);
+        flush(&old);
         f.ops->wait(f.reactor, CLOCK_NEVER);
         ck_assert_int_eq(old.closed, 1);
         ck_assert_uint_eq(old.stream.out.bytes, 0);
         close(far);
         next = peer_open(&new);
         ck_assert_int_eq(new.stream.fd, number);
-        f.ops->flush(f.reactor, &old.stream);
+        flush(&old);
         outq_copy(&new.stream.out, &pool, BYTES_LITERAL("mine"));
-        f.ops->flush(f.reactor, &new.stream);
+        flush(&new);
         ck_assert_int_eq(read(next, text, sizeof(text)), 4);
         ck_assert(!memcmp(text, "mine", 4));
         close(next);

@@ -22,6 +22,7 @@ struct reactor {
         struct fake *fake;
         struct reactor_sink sink;
         unsigned n_streams;
+        bool flushed; /* some stream is */
 };
 
 static __thread struct fake *last;
@@ -144,7 +145,7 @@ static void fake_add(struct reactor *r, struct stream *s)
 
 static void fake_pause(struct reactor *r, struct stream *s, bool paused)
 {
-        (void)r;
+        assert(!fake_stream(r->fake, s->fd)->flushed);
         s->paused = paused;
 }
 
@@ -174,19 +175,34 @@ static void fake_flush(struct reactor *r, struct stream *s)
 {
         struct fake_stream *f = fake_stream(r->fake, s->fd);
 
-        if (s->failed || s->removed || s->writing)
-                return;
-        if (f->error) {
-                s->failed = true;
-                outq_clear(&s->out);
-                return;
+        if (!s->failed && !s->removed && !s->writing)
+                f->flushed = r->flushed = true;
+}
+
+/* Everything is put off until here, as io_uring does it. */
+
+static int fake_submit(struct reactor *r)
+{
+        for (int fd = 0; r->flushed && fd < r->fake->top; fd++) {
+                struct fake_stream *f = r->fake->streams[fd];
+
+                if (!f || !f->flushed)
+                        continue;
+                f->flushed = false;
+                if (f->error) {
+                        f->stream->failed = true;
+                        outq_clear(&f->stream->out);
+                } else {
+                        fake_send(r, f->stream);
+                }
         }
-        fake_send(r, s);
+        r->flushed = false;
+        return 0;
 }
 
 static void fake_remove(struct reactor *r, struct stream *s)
 {
-        (void)r;
+        assert(!fake_stream(r->fake, s->fd)->flushed);
         s->removed = true;
         s->writing = false;
         outq_clear(&s->out);
@@ -252,6 +268,7 @@ const struct reactor_ops reactor_fake = {
         .add = fake_add,
         .pause = fake_pause,
         .flush = fake_flush,
+        .submit = fake_submit,
         .remove = fake_remove,
         .wait = fake_wait,
 };

@@ -26,6 +26,7 @@ struct fake_stream {
         int error;
         bool error_reported;
         bool paused;
+        bool flushed; /* to be sent at submit() */
 };
 
 /* The fake behind the reactor that was made last on this thread. */
