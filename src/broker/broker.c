@@ -32,9 +32,11 @@
  * is a few nanoseconds a message, and few enough that a turn stays well under a millisecond of deliveries,
  * which is what sockets and other sources wait.
  */
-#define BROKER_DRAIN_BUDGET 256
-#define BROKER_OUTPUT_MAX   (UINT64_C(32) << 20)
-#define BROKER_LINGER_NS    (5 * NSEC_PER_SEC)
+#define BROKER_DRAIN_BUDGET  256
+#define BROKER_RECEIVE_BYTES (128 * 1024) /* of one read, by libev */
+#define BROKER_BUFFER_BYTES  (16 * 1024)  /* of one receive, by io_uring */
+#define BROKER_OUTPUT_MAX    (UINT64_C(32) << 20)
+#define BROKER_LINGER_NS     (5 * NSEC_PER_SEC)
 
 struct broker {
         const struct config *config;
@@ -114,10 +116,24 @@ static int broker_bind(struct broker *b)
         return 0;
 }
 
+static struct reactor_options broker_reactor_options(const struct config *config)
+{
+        return (struct reactor_options){
+                .wake_fd = -1,
+                .receive_bytes = BROKER_RECEIVE_BYTES,
+                .ring = { .entries = config->io_uring_entries,
+                          .completions = 4 * config->io_uring_entries,
+                          .buffers = config->io_uring_buffers,
+                          .buffer_bytes = BROKER_BUFFER_BYTES,
+                          .single_shot = config->io_uring_receive == CONFIG_RECEIVE_SINGLE },
+        };
+}
+
 static struct shard_options broker_shard_options(const struct broker *b)
 {
         return (struct shard_options){
-                .reactor_ops = &reactor_ev,
+                .reactor_ops = b->config->reactor == CONFIG_REACTOR_IO_URING ? &reactor_uring : &reactor_ev,
+                .reactor = broker_reactor_options(b->config),
                 .now = clock_now,
                 .spin_ns = b->plan.spin_ns,
                 .drain_budget = BROKER_DRAIN_BUDGET,
@@ -192,8 +208,9 @@ static void broker_announce(const struct broker *b)
                 for (unsigned i = 0; i < b->plan.n_shards; i++)
                         buffer_printf(&where, "%s%d", i ? "," : "pinned to CPU ", b->plan.cpu[i]);
         log_info("brokerd %s: %u shard%s on %s, %.*s, at most %u clients", PACKAGE_VERSION, b->plan.n_shards,
-                 b->plan.n_shards == 1 ? "" : "s", reactor_ev.name, (int)buffer_size(&where),
-                 (const char *)buffer_view(&where).p, b->plan.max_clients);
+                 b->plan.n_shards == 1 ? "" : "s",
+                 b->config->reactor == CONFIG_REACTOR_IO_URING ? reactor_uring.name : reactor_ev.name,
+                 (int)buffer_size(&where), (const char *)buffer_view(&where).p, b->plan.max_clients);
         buffer_deinit(&where);
 }
 

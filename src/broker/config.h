@@ -19,7 +19,14 @@
 
 enum config_reactor {
         CONFIG_REACTOR_AUTO,
+        CONFIG_REACTOR_IO_URING,
         CONFIG_REACTOR_LIBEV,
+};
+
+enum config_receive {
+        CONFIG_RECEIVE_AUTO,
+        CONFIG_RECEIVE_MULTISHOT,
+        CONFIG_RECEIVE_SINGLE,
 };
 
 enum config_cpus {
@@ -43,13 +50,15 @@ struct config {
         enum config_cpus cpus;
         uint16_t *cpu_list;
         unsigned n_cpu_list;
-        enum config_reactor reactor;
+        int reactor; /* enum config_reactor */
         struct config_listener *listeners;
         unsigned n_listeners;
         char *admin; /* path of the admin socket, mode 0600; NULL: none */
         unsigned ring_capacity;
         uint64_t backlog_bytes;
         uint64_t spin_ns;
+        unsigned io_uring_entries, io_uring_buffers;
+        int io_uring_receive; /* enum config_receive */
         unsigned max_clients;
         uint64_t max_request_bytes;
         int log_level; /* enum log_level */

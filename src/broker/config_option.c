@@ -30,7 +30,14 @@ static const struct config_word words_cpus[] = {
 };
 static const struct config_word words_reactor[] = {
         { "auto", CONFIG_REACTOR_AUTO },
+        { "io_uring", CONFIG_REACTOR_IO_URING },
         { "libev", CONFIG_REACTOR_LIBEV },
+        { NULL, 0 },
+};
+static const struct config_word words_receive[] = {
+        { "auto", CONFIG_RECEIVE_AUTO },
+        { "multishot", CONFIG_RECEIVE_MULTISHOT },
+        { "single", CONFIG_RECEIVE_SINGLE },
         { NULL, 0 },
 };
 static const struct config_word words_level[] = {

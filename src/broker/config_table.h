@@ -26,7 +26,9 @@
           "With none, the kernel places them.")                                                                \
         _("reactor", WORD, reactor, "auto", 0, 0, words_reactor, false,                                        \
           "What waits for sockets. "                                                                           \
-          "With auto, the broker takes the best one that works on this machine.")                              \
+          "With auto the broker tries out at its start whether io_uring works on this machine and costs "      \
+          "less than epoll by libev, takes libev if not, and says in its log what it found. "                  \
+          "With io_uring it does not start where that cannot work.")                                           \
         _("listeners", LISTENERS, listeners, NULL, 1, CONFIG_LISTENERS_MAX, NULL, false,                       \
           "The sockets that clients connect to. "                                                              \
           "Each item is a mapping of the following keys.")                                                     \
@@ -43,6 +45,17 @@
           "How long a busy shard looks for more work before it sleeps. "                                       \
           "Much more than a wake-up costs only burns CPU. "                                                    \
           "With more shards than CPUs they do not spin at all.")                                               \
+        _("io_uring_entries", POWER2, io_uring_entries, "256", 2, 8192, NULL, false,                           \
+          "Requests that a shard hands to io_uring in one system call; there is room for four times as "       \
+          "many answers. "                                                                                     \
+          "It counts against the limit of locked memory of the broker's user; with too little of that "        \
+          "a shard makes do with less.")                                                                       \
+        _("io_uring_buffers", POWER2, io_uring_buffers, "64", 1, 4096, NULL, false,                            \
+          "Buffers of 16 KiB that a shard on io_uring receives into, for all of its clients together.")        \
+        _("io_uring_receive", WORD, io_uring_receive, "auto", 0, 0, words_receive, false,                      \
+          "How io_uring is asked for what clients send: once for all (multishot), or anew after each time "    \
+          "(single). "                                                                                         \
+          "With auto it is multishot, unless the broker finds at its start that the kernel does that wrong.")  \
         _("max_clients", COUNT, max_clients, "10000", 1, 1000000, NULL, false,                                 \
           "Clients that may be connected at a time, over all listeners. "                                      \
           "Each takes a file descriptor.")                                                                     \

@@ -35,6 +35,7 @@ struct member {
         bool joinable;
         struct waker_eventfd waker;
         struct shard_options options;
+        char why[REACTOR_WHY_BYTES]; /* of the reactor, that it cannot run */
 };
 
 struct crew {
@@ -123,8 +124,8 @@ static bool member_build(struct member *m, struct shard **shardp)
                 return false;
         r = shard_new(shardp, &m->options);
         if (r == SHARD_E_UNSUPPORTED)
-                log_error("shard %u: the reactor %s cannot run here", m->options.id,
-                          m->options.reactor_ops->name);
+                log_error("shard %u: the reactor %s cannot run here: %s", m->options.id,
+                          m->options.reactor_ops->name, m->why);
         else if (r)
                 log_error("shard %u cannot be made: %s", m->options.id, strerror(-r));
         return r == 0;
@@ -176,7 +177,8 @@ static int member_init(struct member *m, struct crew *crew, const struct crew_op
         m->options.id = id;
         m->options.n_shards = options->n_shards;
         m->options.port = mesh_port(options->mesh, id);
-        m->options.wake_fd = m->waker.fd;
+        m->options.reactor.wake_fd = m->waker.fd;
+        m->options.reactor.why = m->why;
         m->options.cpu = options->cpus[id];
         mesh_set_waker(options->mesh, id, waker_eventfd_waker(&m->waker));
         return 0;

@@ -22,7 +22,7 @@ struct crew_options {
         struct mesh *mesh;
         const int *cpus; /* of each shard; -1: not pinned */
         bool must_pin;   /* a thread that cannot be pinned fails the start; otherwise it runs unpinned */
-        struct shard_options shard; /* id, port, wake_fd and cpu are filled in for each */
+        struct shard_options shard; /* id, port, cpu and the reactor's wake_fd are filled in for each */
 };
 
 enum {

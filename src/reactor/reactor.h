@@ -51,12 +51,29 @@ struct reactor_sink {
 
 enum {
         _REACTOR_E_SUCCESS,
-        REACTOR_E_UNSUPPORTED, /* this kernel or build cannot run the reactor */
+        REACTOR_E_UNSUPPORTED, /* this kernel or build cannot run the reactor: why is in options.why */
 };
+
+#define REACTOR_WHY_BYTES 256
 
 struct reactor_options {
         int wake_fd;          /* an eventfd: readable ends a wait; the reactor clears it; -1: none */
-        size_t receive_bytes; /* of one read */
+        size_t receive_bytes; /* libev: of one read */
+        struct {
+                unsigned entries;     /* of the submission queue; a power of two */
+                unsigned completions; /* entries of the completion queue; likewise, not fewer */
+                unsigned buffers;     /* for what arrives; a power of two */
+                size_t buffer_bytes;  /* of each */
+                bool single_shot;     /* ask anew after each receive */
+        } ring;                       /* io_uring */
+        char *why; /* where init() says in words why it is not supported; REACTOR_WHY_BYTES; NULL: nobody asks
+                    */
+};
+
+/* How a reactor of the same kind, of another thread, can be woken without a system call of its own. */
+struct reactor_address {
+        int32_t ring;    /* its descriptor; -1: it cannot */
+        int32_t wake_fd; /* reactor_options.wake_fd */
 };
 
 struct reactor_ops {
@@ -91,6 +108,13 @@ struct reactor_ops {
          * Return: the number of callbacks made, -errno.
          */
         int (*wait)(struct reactor *reactor, uint64_t deadline);
+
+        /* Where others of its kind can wake it. It is good until the reactor ends; so is its wake_fd, longer.
+         */
+        struct reactor_address (*address)(const struct reactor *reactor);
+        /* Ends the wait of the reactor with that address, at submit(), before what flush() has put off. */
+        void (*wake)(struct reactor *reactor, const struct reactor_address *address);
 };
 
 extern const struct reactor_ops reactor_ev;
+extern const struct reactor_ops reactor_uring; /* init() refuses in a build without liburing */

@@ -26,7 +26,6 @@
 #include "util/mem.h"
 #include "util/plant.h"
 
-#define SHARD_RECEIVE_BYTES (128 * 1024) /* of one read */
 #define SHARD_CHUNK_BYTES   2048         /* of a client's own output; of a usual one */
 #define SHARD_CHUNKS_IDLE   64
 #define SHARD_STAGES_IDLE   4
@@ -419,7 +418,6 @@ static void shard_init_lists(struct shard *s)
 int shard_new(struct shard **shardp, const struct shard_options *options)
 {
         struct shard *s = mem_zalloc(sizeof(*s));
-        struct reactor_options reactor = { .wake_fd = options->wake_fd, .receive_bytes = SHARD_RECEIVE_BYTES };
         struct reactor_sink sink = { .on_data = shard_on_data,
                                      .on_drained = shard_on_drained,
                                      .on_hangup = shard_on_hangup,
@@ -428,7 +426,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         int r;
 
         assert(options->request_max <= SHARD_REQUEST_MAX);
-        r = options->reactor_ops->init(&s->reactor, &reactor, &sink);
+        r = options->reactor_ops->init(&s->reactor, &options->reactor, &sink);
         if (r) {
                 free(s);
                 return r > 0 ? SHARD_E_UNSUPPORTED : error_trace(r);

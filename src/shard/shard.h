@@ -26,7 +26,7 @@ struct shard_options {
         unsigned n_shards; /* port n_shards is control */
         struct port *port;
         const struct reactor_ops *reactor_ops;
-        int wake_fd;           /* the eventfd behind the port's waker; -1: none */
+        struct reactor_options reactor; /* wake_fd: the eventfd behind the port's waker */
         uint64_t (*now)(void); /* monotonic ns */
         uint64_t spin_ns;      /* look for work at most this long before parking; 0: never spin */
         unsigned drain_budget; /* messages of one source in one turn */

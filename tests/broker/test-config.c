@@ -101,6 +101,9 @@ START_TEST(the_sample_of_the_manual_loads_as_it_stands)
         ck_assert_uint_eq(r.config->ring_capacity, 1024);
         ck_assert_uint_eq(r.config->backlog_bytes, 16 << 20);
         ck_assert_uint_eq(r.config->spin_ns, 20000);
+        ck_assert_uint_eq(r.config->io_uring_entries, 256);
+        ck_assert_uint_eq(r.config->io_uring_buffers, 64);
+        ck_assert_int_eq(r.config->io_uring_receive, CONFIG_RECEIVE_AUTO);
         ck_assert_uint_eq(r.config->max_clients, 10000);
         ck_assert_uint_eq(r.config->max_request_bytes, 512 << 20);
         ck_assert_int_eq(r.config->log_level, LOG_LEVEL_INFO);
@@ -126,6 +129,8 @@ START_TEST(a_dump_loads_to_the_same_dump)
                       "ring_capacity: 2\n"
                       "backlog_bytes: 1\n"
                       "spin: 1500ns\n"
+                      "io_uring_buffers: 8\n"
+                      "io_uring_receive: single\n"
                       "max_request_bytes: 3 MiB\n"
                       "log_level: debug\n");
         ck_assert_msg(!!first.config, "%s", first.errors);
@@ -149,6 +154,9 @@ START_TEST(a_dump_loads_to_the_same_dump)
                             "ring_capacity: 2\n"
                             "backlog_bytes: 1\n"
                             "spin: 1500ns\n"
+                            "io_uring_entries: 256\n"
+                            "io_uring_buffers: 8\n"
+                            "io_uring_receive: single\n"
                             "max_clients: 10000\n"
                             "max_request_bytes: 3MiB\n"
                             "log_level: debug\n");
@@ -208,7 +216,8 @@ START_TEST(a_key_is_suggested_within_two_edits_and_a_third_of_its_length)
         expect_has("mode: 0600\n", "unknown key \"mode\"; it belongs to an item of \"listeners\"\n");
         expect_has("listeners: [{path: /x, shards: 3}]\n",
                    "unknown key \"shards\" in \"listeners[0]\"; it belongs to the top level\n");
-        expect_has("reactor: libve\n", "expected \"auto\" or \"libev\"; did you mean \"libev\"?");
+        expect_has("reactor: libve\n", "expected \"auto\", \"io_uring\" or \"libev\"; did you mean \"libev\"?");
+        expect_has("reactor: iouring\n", "did you mean \"io_uring\"?");
         expect_has("log_level: warn\n", "did you mean \"warning\"?");
         expect_has("shards: Auto\n", "did you mean \"auto\"?");
 }
@@ -244,6 +253,7 @@ static const struct bound {
         { "cpus", "[3, 2]", "[3, [2]]" },
         { "reactor", "auto", "epoll" },
         { "reactor", "libev", "[libev]" },
+        { "reactor", "io_uring", "io-uring" },
         { "admin", "none", "admin.sock" },
         { "admin", "/a", "\"@a\"" },
         { "admin", "/a.b-c_d", "/" },
@@ -263,6 +273,14 @@ static const struct bound {
         { "spin", "1000000ns", "1000001ns" },
         { "spin", "20 us", "20s" },
         { "spin", "0us", "us" },
+        { "io_uring_entries", "2", "1" },
+        { "io_uring_entries", "8192", "16384" },
+        { "io_uring_entries", "256", "257" },
+        { "io_uring_buffers", "1", "0" },
+        { "io_uring_buffers", "4096", "8192" },
+        { "io_uring_receive", "multishot", "multi" },
+        { "io_uring_receive", "single", "1" },
+        { "io_uring_receive", "auto", "none" },
         { "max_clients", "1", "0" },
         { "max_clients", "1000000", "1000001" },
         { "max_request_bytes", "64", "63" },
@@ -612,7 +630,8 @@ START_TEST(columns_are_characters_and_the_caret_stands_below_the_place)
                       "      |          ^~\n"
                       "b.yaml:1:14: error: unknown key \"ä\"; known here are shards, cpus, reactor, listeners, "
                       "admin, "
-                      "ring_capacity, backlog_bytes, spin, max_clients, max_request_bytes, log_level\n"
+                      "ring_capacity, backlog_bytes, spin, io_uring_entries, io_uring_buffers, "
+                      "io_uring_receive, max_clients, max_request_bytes, log_level\n"
                       "    1 | {shards: 64,\tä: \"日本\", spin: 1}\n"
                       "      |             \t^\n"
                       "b.yaml:1:29: error: bad value for \"spin\": got \"1\", expected a time 0..1ms (such as "

@@ -45,7 +45,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         ck_assert_int_eq(pthread_getname_np(pthread_self(), name, sizeof(name)), 0);
         ck_assert_ptr_nonnull(options->port);
         ck_assert_uint_eq(port_id(options->port), options->id);
-        ck_assert_int_ge(options->wake_fd, 0);
+        ck_assert_int_ge(options->reactor.wake_fd, 0);
         ck_assert_uint_eq(options->n_shards, SHARDS);
         pthread_mutex_lock(&act.mutex);
         act.n_new++;

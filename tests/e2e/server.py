@@ -29,6 +29,7 @@ class Server:
     path (as the configuration names it), wrap (words before the command), keep_dir (a directory to serve in).
     """
 
+    reactor = "libev"  # of every broker
     extra = []  # lines of every broker's configuration
 
     def __init__(self, kind, binary, shards=1, **options):
@@ -60,7 +61,7 @@ class Server:
 
     def config_text(self):
         get = self.options.get
-        lines = [f"shards: {self.shards}", "reactor: libev"]
+        lines = [f"shards: {self.shards}", f"reactor: {self.reactor}"]
         if get("max_clients"):
             lines.append(f"max_clients: {get('max_clients')}")
         lines += self.extra

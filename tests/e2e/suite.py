@@ -251,7 +251,8 @@ class Runner:
                       lambda: env.server.n_fds() <= env.base_fds)
 
     def run_cell(self, shards, proto):
-        cell = f"[{' '.join([self.args.kind, f'shards={shards} resp{proto}', *self.args.yaml])}]"
+        kind = self.args.kind if self.args.kind == "redis" else f"{self.args.kind} {self.args.reactor}"
+        cell = f"[{' '.join([kind, f'shards={shards} resp{proto}', *self.args.yaml])}]"
         server = Server(self.args.kind, self.args.binary, shards)
         try:
             server.start()
@@ -326,6 +327,7 @@ def main():
     parser = argparse.ArgumentParser(description="end-to-end tests of brokerd")
     parser.add_argument("--shards", default="1,3")
     parser.add_argument("--proto", default="2,3")
+    parser.add_argument("--reactor", default="libev")
     parser.add_argument("--only", help="regular expression of case names")
     parser.add_argument("--modules", help="regular expression of the modules that are run")
     parser.add_argument("--yaml", action="append", default=[], metavar="KEY:VALUE",
@@ -336,6 +338,7 @@ def main():
     parser.add_argument("--slow", type=int, default=0, help="print the N slowest cases")
     args = parser.parse_args()
 
+    Server.reactor = args.reactor
     Server.extra = [line.replace(":", ": ") for line in args.yaml]
     for name in MODULES:
         if args.modules and not re.search(args.modules, name):

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What every reactor promises, on real sockets. */
+/* What every reactor promises, on real sockets. Each case runs on each of them. */
+
+#include <config.h>
 
 #include "reactor/reactor.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -63,18 +66,46 @@ static void on_closed(void *arg, struct stream *s)
 static struct fixture f;
 static struct stage_pool pool;
 
-static void setup(void)
+static void setup(const struct reactor_ops *ops, unsigned entries, unsigned buffers, bool single_shot)
 {
         struct reactor_sink sink = { on_data, on_drained, on_hangup, on_closed, NULL };
         struct reactor_options options = { .receive_bytes = 4096 };
 
+        options.ring.entries = entries;
+        options.ring.completions = 2 * entries;
+        options.ring.buffers = buffers;
+        options.ring.buffer_bytes = 4096;
+        options.ring.single_shot = single_shot;
         signal(SIGPIPE, SIG_DFL);
-        f.ops = &reactor_ev;
+        f.ops = ops;
         f.wake = options.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         stage_pool_init(&pool, 2048, 4);
         ck_assert_int_eq(f.ops->init(&f.reactor, &options, &sink), 0);
         ck_assert_uint_le(f.ops->stream_size, 256);
 }
+
+static void setup_ev(void)
+{
+        setup(&reactor_ev, 0, 0, false);
+}
+
+#ifdef WITH_LIBURING
+static void setup_uring(void)
+{
+        setup(&reactor_uring, 256, 64, false);
+}
+
+static void setup_uring_single(void)
+{
+        setup(&reactor_uring, 256, 64, true);
+}
+
+/* Everything is always full. */
+static void setup_uring_tiny(void)
+{
+        setup(&reactor_uring, 2, 1, false);
+}
+#endif
 
 static void teardown(void)
 {
@@ -191,8 +222,8 @@ START_TEST(a_paused_stream_is_silent_until_it_resumes)
         ck_assert_uint_eq(buffer_size(&p.in), 0);
         ck_assert_int_eq(p.ends, 0);
         f.ops->pause(f.reactor, &p.stream, false);
-        f.ops->wait(f.reactor, CLOCK_NEVER);
-        f.ops->wait(f.reactor, CLOCK_NEVER);
+        while (!p.ends)
+                f.ops->wait(f.reactor, CLOCK_NEVER);
         ck_assert_uint_eq(buffer_size(&p.in), 1);
         ck_assert_int_eq(p.ends, 1);
         close(fd);
@@ -208,6 +239,36 @@ START_TEST(a_wake_and_a_deadline_end_a_wait)
         ck_assert_int_eq(f.ops->wait(f.reactor, CLOCK_NEVER), 0);
         ck_assert_int_eq(f.ops->wait(f.reactor, clock_now() + 20 * NSEC_PER_MSEC), 0);
         ck_assert_uint_ge(clock_now() - start, 15 * NSEC_PER_MSEC); /* so the wake was cleared */
+}
+END_TEST
+
+struct reset {
+        int fd;
+        pthread_t thread;
+};
+
+static void *reset_later(void *arg)
+{
+        usleep(20000); /* the test's thread waits by then, or not yet: both must do */
+        close(((struct reset *)arg)->fd);
+        return NULL;
+}
+
+/* The error comes while the reactor sleeps without end, and nothing else does. */
+START_TEST(a_reset_ends_a_wait)
+{
+        struct peer p;
+        struct reset reset = { .fd = peer_open(&p) };
+
+        outq_copy(&p.stream.out, &pool, BYTES_LITERAL("unread"));
+        flush(&p);
+        f.ops->wait(f.reactor, 0);
+        ck_assert_int_eq(pthread_create(&reset.thread, NULL, reset_later, &reset), 0);
+        while (!p.errors)
+                ck_assert_int_ge(f.ops->wait(f.reactor, CLOCK_NEVER), 0);
+        pthread_join(reset.thread, NULL);
+        ck_assert_int_eq(p.errors, 1);
+        peer_close(&p);
 }
 END_TEST
 
@@ -313,19 +374,37 @@ END_TEST
 
 static void add(TCase *cases)
 {
-        tcase_add_checked_fixture(cases, setup, teardown);
         tcase_add_test(cases, bytes_arrive_and_an_end_is_reported_once);
         tcase_add_test(cases, a_flush_that_the_kernel_does_not_take_finishes_by_itself);
         tcase_add_test(cases, a_peer_that_is_gone_is_an_error_and_no_signal);
         tcase_add_test(cases, a_paused_stream_is_silent_until_it_resumes);
         tcase_add_test(cases, a_wake_and_a_deadline_end_a_wait);
+        tcase_add_test(cases, a_reset_ends_a_wait);
         tcase_add_test(cases, reused_descriptors_get_their_own_bytes);
         tcase_add_test(cases, a_removal_on_an_idle_reactor_is_carried_out);
         tcase_add_test(cases, output_of_a_closed_stream_reaches_nobody_else);
         tcase_add_test(cases, descriptors_sent_along_are_not_kept);
 }
 
+static void add_reactor(Suite *suite, const char *name, void (*set_up)(void))
+{
+        TCase *cases = tcase_create(name);
+
+        tcase_set_timeout(cases, 60);
+        tcase_add_checked_fixture(cases, set_up, teardown);
+        add(cases);
+        suite_add_tcase(suite, cases);
+}
+
 int main(void)
 {
-        return suite_run("reactor", add);
+        Suite *suite = suite_create("reactor");
+
+        add_reactor(suite, "libev", setup_ev);
+#ifdef WITH_LIBURING
+        add_reactor(suite, "io_uring", setup_uring);
+        add_reactor(suite, "io_uring, single shot", setup_uring_single);
+        add_reactor(suite, "io_uring, tiny", setup_uring_tiny);
+#endif
+        return suite_finish(suite);
 }

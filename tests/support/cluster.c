@@ -73,7 +73,7 @@ void cluster_init(struct cluster *cl, const struct cluster_options *options)
                                                .n_shards = options->n_shards,
                                                .port = mesh_port(cl->mesh, i),
                                                .reactor_ops = &reactor_fake,
-                                               .wake_fd = -1,
+                                               .reactor = { .wake_fd = -1 },
                                                .now = cluster_now,
                                                .drain_budget = options->drain_budget,
                                                .request_max = 1 << 20,

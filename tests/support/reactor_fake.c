@@ -180,7 +180,6 @@ static void fake_flush(struct reactor *r, struct stream *s)
 }
 
 /* Everything is put off until here, as io_uring does it. */
-
 static int fake_submit(struct reactor *r)
 {
         for (int fd = 0; r->flushed && fd < r->fake->top; fd++) {

@@ -4,20 +4,26 @@
 #include <check.h>
 #include <stdlib.h>
 
-/* Runs one suite as the whole program. CK_FORK=no runs it in this process, as sanitizers want it. */
-static inline int suite_run(const char *name, void (*add)(TCase *))
+/* Runs a suite as the whole program. CK_FORK=no runs it in this process, as sanitizers want it. */
+static inline int suite_finish(Suite *suite)
 {
-        Suite *suite = suite_create(name);
-        TCase *cases = tcase_create(name);
-        SRunner *runner;
+        SRunner *runner = srunner_create(suite);
         int failed;
 
-        tcase_set_timeout(cases, 60);
-        add(cases);
-        suite_add_tcase(suite, cases);
-        runner = srunner_create(suite);
         srunner_run_all(runner, CK_ENV);
         failed = srunner_ntests_failed(runner);
         srunner_free(runner);
         return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* A suite of one group of cases. */
+static inline int suite_run(const char *name, void (*add)(TCase *))
+{
+        Suite *suite = suite_create(name);
+        TCase *cases = tcase_create(name);
+
+        tcase_set_timeout(cases, 60);
+        add(cases);
+        suite_add_tcase(suite, cases);
+        return suite_finish(suite);
 }

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdint.h>
+
+/* What the io_uring reactor counts, for tests. */
+
+struct reactor;
+
+struct uring_stats {
+        uint64_t stale;        /* completions of a stream that was gone */
+        uint64_t starved;      /* receives that found no buffer */
+        uint64_t full;         /* enters for the sake of room in the queue of requests */
+        uint64_t wakes_failed; /* messages to another ring that became a write to its eventfd */
+};
+
+/* Of a reactor_uring. */
+const struct uring_stats *uring_stats(const struct reactor *reactor);
