@@ -43,6 +43,7 @@ struct outbound {
         struct ring_block *first, **lastp; /* backlog, oldest first; *lastp is its terminating NULL */
         size_t bytes;                      /* in the backlog */
         size_t counted;                    /* of those, counted against the bound */
+        struct waker waker;                /* fire NULL: the mesh's */
 };
 
 struct port {
@@ -215,12 +216,19 @@ uint64_t port_flush(struct port *port)
         port->pending = 0;
         /* system calls come last: nobody's announcement waits for another's wake */
         bits_for_each (dst, wakes) {
-                const struct waker *waker = &port->mesh->wakers[dst];
+                const struct waker *own = &port->out[dst].waker;
+                const struct waker *waker = own->fire ? own : &port->mesh->wakers[dst];
 
                 waker->fire(waker->arg);
                 port->stats.wakes_sent++;
         }
         return gated & ~port->gated;
+}
+
+void port_set_waker(struct port *port, unsigned dst, struct waker waker)
+{
+        assert(dst < port->mesh->n_ports && dst != port->id);
+        port->out[dst].waker = waker;
 }
 
 /* ---------------------------------------------------------------- in */

@@ -12,6 +12,7 @@
 
 struct mesh;
 struct port;
+struct waker;
 
 /* A message as the receiver sees it. data is aligned to 8 bytes and lent for the call. */
 struct port_message {
@@ -53,6 +54,12 @@ uint64_t port_gated(const struct port *port);
  * Return: the targets whose gate opened since the last call.
  */
 uint64_t port_flush(struct port *port);
+
+/*
+ * From here on this port wakes dst by waker, instead of by the one that mesh_set_waker() gave it for all.
+ * fire() may put the wake off, if the caller carries it out after port_flush() and before it sleeps.
+ */
+void port_set_waker(struct port *port, unsigned dst, struct waker waker);
 
 /*
  * Hands messages of announced sources to fn, from each source at most budget of them; 4 KiB of a message count

@@ -72,7 +72,7 @@ struct reactor_options {
 
 /* How a reactor of the same kind, of another thread, can be woken without a system call of its own. */
 struct reactor_address {
-        int32_t ring;    /* its descriptor; -1: it cannot */
+        int32_t ring;    /* its descriptor */
         int32_t wake_fd; /* reactor_options.wake_fd */
 };
 

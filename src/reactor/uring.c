@@ -602,7 +602,7 @@ static int uring_init(struct reactor **reactorp, const struct reactor_options *o
                                            .buffer_bytes = options->ring.buffer_bytes,
                                            .single_shot = options->ring.single_shot };
         struct reactor *r = mem_zalloc(sizeof(*r));
-        char why[REACTOR_WHY_BYTES];
+        char why[REACTOR_WHY_BYTES] = "";
 
         if (uring_ring_new(&r->ring, &ring, options->why ? options->why : why, REACTOR_WHY_BYTES)) {
                 free(r);
@@ -702,11 +702,14 @@ static bool uring_done(const struct reactor *r, uint64_t deadline)
                (deadline != CLOCK_NEVER && clock_now() >= deadline);
 }
 
+/* What feeding met on its way to the kernel is not slept over. */
 static void uring_look(struct reactor *r, uint64_t deadline)
 {
         uint64_t now;
 
         uring_feed(r);
+        if (r->inbox.n || r->woken || !list_empty(&r->pending))
+                deadline = 0;
         if (deadline == CLOCK_NEVER) {
                 uring_enter(r, true, CLOCK_NEVER);
         } else if (deadline) {

@@ -20,6 +20,7 @@ enum message_type {
         MESSAGE_STOP,      /* control -> shard: message_stop */
         MESSAGE_LAST,      /* shard -> shard while stopping: nothing more comes from there; no body */
         MESSAGE_STOPPED,   /* shard -> control: the thread is about to end; no body */
+        MESSAGE_ADDRESS,   /* shard -> shard: reactor_address, by which the receiver may wake the sender */
 };
 
 /* Flags of an adopted client. */

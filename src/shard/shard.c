@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "mesh/waker.h"
 #include "pubsub/interest.h"
 #include "shard/client.h"
 #include "shard/gather.h"
@@ -26,11 +27,11 @@
 #include "util/mem.h"
 #include "util/plant.h"
 
-#define SHARD_CHUNK_BYTES   2048         /* of a client's own output; of a usual one */
-#define SHARD_CHUNKS_IDLE   64
-#define SHARD_STAGES_IDLE   4
-#define SHARD_END_BUDGET    1000 /* clients and their subscriptions that are ended in one turn; some 0.5 ms */
-#define SHARD_RECENT        1024 /* channels without subscribers whose matches are remembered */
+#define SHARD_CHUNK_BYTES 2048 /* of a client's own output; of a usual one */
+#define SHARD_CHUNKS_IDLE 64
+#define SHARD_STAGES_IDLE 4
+#define SHARD_END_BUDGET  1000 /* clients and their subscriptions that are ended in one turn; some 0.5 ms */
+#define SHARD_RECENT      1024 /* channels without subscribers whose matches are remembered */
 
 void shard_touch(struct shard *s, struct client *c)
 {
@@ -135,6 +136,22 @@ static void shard_on_stop(struct shard *s, const struct message_stop *stop)
                 port_send(s->port, (unsigned)dst, MESSAGE_LAST, 0, PORT_UNCOUNTED);
 }
 
+static void shard_wake(void *arg)
+{
+        const struct shard_wake *wake = arg;
+
+        wake->shard->ops->wake(wake->shard->reactor, &wake->address);
+}
+
+static void shard_on_address(struct shard *s, unsigned source, const struct reactor_address *address)
+{
+        struct shard_wake *wake = &s->wakes[source];
+
+        *wake = (struct shard_wake){ .shard = s, .address = *address };
+        if (s->ops->wake)
+                port_set_waker(s->port, source, (struct waker){ .fire = shard_wake, .arg = wake });
+}
+
 static void shard_on_message(void *arg, const struct port_message *m)
 {
         struct shard *s = arg;
@@ -165,6 +182,9 @@ static void shard_on_message(void *arg, const struct port_message *m)
                 break;
         case MESSAGE_LAST:
                 s->last_seen |= bit(m->source);
+                break;
+        case MESSAGE_ADDRESS:
+                shard_on_address(s, m->source, m->data);
                 break;
         default:
                 assert(!"a message that shards do not receive");
@@ -375,6 +395,9 @@ static int shard_turn_unchecked(struct shard *s)
         shard_end(s);
         if (s->stop != SHARD_RUNS && shard_stop(s)) {
                 port_flush(s->port);
+                r = s->ops->submit(s->reactor); /* the wakes */
+                if (r < 0)
+                        return error_trace(r);
                 if (!port_spilled(s->port) || s->now >= s->stop_deadline)
                         return SHARD_E_STOPPED;
         }
@@ -415,6 +438,20 @@ static void shard_init_lists(struct shard *s)
                 list_init(&s->gated[i]);
 }
 
+/* Tells the other shards how to wake this one without a system call of their own. */
+static void shard_tell_address(struct shard *s)
+{
+        struct reactor_address address;
+
+        if (!s->ops->address)
+                return;
+        address = s->ops->address(s->reactor);
+        bits_for_each (dst, s->peers)
+                memcpy(port_send(s->port, (unsigned)dst, MESSAGE_ADDRESS, sizeof(address), PORT_UNCOUNTED),
+                       &address, sizeof(address));
+        port_flush(s->port);
+}
+
 int shard_new(struct shard **shardp, const struct shard_options *options)
 {
         struct shard *s = mem_zalloc(sizeof(*s));
@@ -442,6 +479,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         stage_pool_init(&s->chunks, SHARD_CHUNK_BYTES, SHARD_CHUNKS_IDLE);
         shard_init_lists(s);
         s->now = options->now();
+        shard_tell_address(s);
         *shardp = s;
         return 0;
 }

@@ -27,12 +27,12 @@ struct shard_options {
         struct port *port;
         const struct reactor_ops *reactor_ops;
         struct reactor_options reactor; /* wake_fd: the eventfd behind the port's waker */
-        uint64_t (*now)(void); /* monotonic ns */
-        uint64_t spin_ns;      /* look for work at most this long before parking; 0: never spin */
-        unsigned drain_budget; /* messages of one source in one turn */
-        uint64_t request_max;  /* bytes of one request, and of one argument; at most SHARD_REQUEST_MAX */
-        uint64_t output_max;   /* bytes that may wait for one client */
-        uint64_t linger_ns;    /* a closing client's time to take more of its output */
+        uint64_t (*now)(void);          /* monotonic ns */
+        uint64_t spin_ns;               /* look for work at most this long before parking; 0: never spin */
+        unsigned drain_budget;          /* messages of one source in one turn */
+        uint64_t request_max; /* bytes of one request, and of one argument; at most SHARD_REQUEST_MAX */
+        uint64_t output_max;  /* bytes that may wait for one client */
+        uint64_t linger_ns;   /* a closing client's time to take more of its output */
         struct hash_key hash_key;
         uid_t owner;         /* the broker's own uid: with uid 0 the one that may administer */
         int cpu;             /* pinned to, for the status; -1: not pinned */

@@ -26,6 +26,12 @@ enum shard_stop {
         SHARD_STOPPED,  /* no client is left, control was told */
 };
 
+/* How another shard is woken by this one's reactor. */
+struct shard_wake {
+        struct shard *shard; /* this one */
+        struct reactor_address address;
+};
+
 struct shard {
         pthread_t owner; /* the one thread that may touch any of this */
         struct shard_options options;
@@ -34,6 +40,7 @@ struct shard {
         struct reactor *reactor;
         struct topics *topics;
         uint64_t peers; /* ports of the other shards */
+        struct shard_wake wakes[64];
 
         struct list dirty; /* clients with unflushed output, by client.dirty */
         struct deliver deliver;

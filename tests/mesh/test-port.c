@@ -274,6 +274,28 @@ START_TEST(a_port_does_not_park_on_what_it_has_not_flushed)
 }
 END_TEST
 
+START_TEST(a_port_wakes_by_a_waker_of_its_own)
+{
+        unsigned own = 0;
+
+        setup(64, 1 << 20);
+        port_set_waker(world->port[0], 1, (struct waker){ count_fire, &own });
+        ck_assert(port_park(world->port[1]));
+        send(0, 1, 1);
+        flush(0);
+        ck_assert_uint_eq(own, 1);
+        ck_assert_uint_eq(world->fired[1], 0);
+        drain(1);
+        ck_assert(port_park(world->port[1]));
+        send(2, 1, 1); /* another source goes on as before */
+        flush(2);
+        ck_assert_uint_eq(own, 1);
+        ck_assert_uint_eq(world->fired[1], 1);
+        drain(1);
+        teardown();
+}
+END_TEST
+
 START_TEST(only_a_parked_target_is_woken_and_once_per_turn)
 {
         setup(64, 1 << 20);
@@ -662,6 +684,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, space_is_announced_to_a_parked_sender_that_has_a_backlog);
         tcase_add_test(cases, a_backlog_asks_for_space_and_announces_even_if_nothing_lands);
         tcase_add_test(cases, a_port_does_not_park_on_what_it_has_not_flushed);
+        tcase_add_test(cases, a_port_wakes_by_a_waker_of_its_own);
         tcase_add_test(cases, only_a_parked_target_is_woken_and_once_per_turn);
         tcase_add_test(cases, a_target_that_woke_by_itself_is_not_woken);
         tcase_add_test(cases, a_source_over_its_budget_keeps_its_bit_and_the_others_get_theirs);
