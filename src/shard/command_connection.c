@@ -243,7 +243,7 @@ const struct command command_client_rows[] = {
 static enum command_result broker_status(struct client *c, const struct request *request)
 {
         (void)request;
-        status_begin(c->shard, gather_collect(c, GATHER_STATUS));
+        status_begin(c, status_write);
         return COMMAND_DONE;
 }
 
