@@ -37,6 +37,7 @@ struct gather {
         struct shard_status *shards;
         struct control_status control;
         void (*write)(struct client *c, const struct gather *g); /* appends the reply to shard.reply */
+        unsigned sections;                                       /* for INFO: bits of info_sections() */
 };
 
 /* The client's gather of this kind that still collects, or a new one. The client must not wait for another. */
