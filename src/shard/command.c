@@ -28,6 +28,8 @@ static const struct command command_table[] = {
         { "echo", 2, 0, command_echo, NULL, "connection", "message", "Returns the message." },
         { "hello", -1, 0, command_hello, NULL, "connection",
           "[protover [AUTH username password] [SETNAME clientname]]", "Switches the protocol." },
+        { "info", -1, 0, command_info, NULL, "server", "[section [section ...]]",
+          "Counters of the broker as lines of text." },
         { "ping", -1, S, command_ping, NULL, "connection", "[message]", "Tests the connection." },
         { "psubscribe", -2, S | C, command_psubscribe, NULL, "pubsub", "pattern [pattern ...]",
           "Subscribes to channels that match patterns." },
@@ -292,7 +294,7 @@ static enum command_result command_count(struct client *c, const struct request 
         return COMMAND_DONE;
 }
 
-static enum command_result command_info(struct client *c, const struct request *request)
+static enum command_result command_list_named(struct client *c, const struct request *request)
 {
         struct buffer *b = &c->shard->reply;
         const struct command *command;
@@ -369,7 +371,7 @@ const struct command command_command_rows[] = {
         { "count", 2, 0, command_count, NULL, "server", NULL, "The number of commands." },
         { "docs", -2, 0, command_docs, NULL, "server", "[command-name [command-name ...]]",
           "Documentation of commands." },
-        { "info", -2, 0, command_info, NULL, "server", "[command-name [command-name ...]]",
+        { "info", -2, 0, command_list_named, NULL, "server", "[command-name [command-name ...]]",
           "Details of the named commands." },
         { "list", 2, 0, command_list, NULL, "server", NULL, "The names of all commands." },
         { 0 },

@@ -57,6 +57,7 @@ enum command_result command_punsubscribe(struct client *c, const struct request 
 enum command_result command_ping(struct client *c, const struct request *request);
 enum command_result command_echo(struct client *c, const struct request *request);
 enum command_result command_hello(struct client *c, const struct request *request);
+enum command_result command_info(struct client *c, const struct request *request);
 enum command_result command_quit(struct client *c, const struct request *request);
 enum command_result command_reset(struct client *c, const struct request *request);
 enum command_result command_select(struct client *c, const struct request *request);

@@ -8,6 +8,7 @@
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/info.h"
 #include "shard/state.h"
 #include "shard/status.h"
 #include "util/mem.h"
@@ -243,7 +244,7 @@ const struct command command_client_rows[] = {
 static enum command_result broker_status(struct client *c, const struct request *request)
 {
         (void)request;
-        status_begin(c->shard, gather_collect(c, GATHER_STATUS));
+        status_begin(c, status_write);
         return COMMAND_DONE;
 }
 
@@ -251,6 +252,12 @@ const struct command command_broker_rows[] = {
         { "status", 2, 0, broker_status, NULL, "server", NULL, "Counters of the broker and of every shard." },
         { 0 },
 };
+
+enum command_result command_info(struct client *c, const struct request *request)
+{
+        status_begin(c, info_write)->sections = info_sections(request->argv + 1, request->argc - 1);
+        return COMMAND_DONE;
+}
 
 /* Redis answers nothing to a SHUTDOWN that succeeds: the connection ends. */
 enum command_result command_shutdown(struct client *c, const struct request *request)

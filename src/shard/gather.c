@@ -76,7 +76,7 @@ static void gather_finish(struct client *c)
         for (unsigned i = 0; i < g->n_pending; i++)
                 topics_activate(s->topics, g->pending[i]);
         if (g->kind == GATHER_STATUS)
-                status_write(c, g);
+                g->write(c, g);
         buffer_put(&s->reply, buffer_view(&g->reply).p, buffer_size(&g->reply));
         client_reply_flush(c);
         gather_free(g);

@@ -22,7 +22,7 @@ struct shard;
 enum gather_kind {
         GATHER_SUBSCRIBE,   /* tells the shards first, then activates the subscriptions and acknowledges */
         GATHER_UNSUBSCRIBE, /* subscriptions are gone already; tells the shards, then acknowledges */
-        GATHER_STATUS,      /* collects counters */
+        GATHER_STATUS,      /* collects counters, and answers what gather.write makes of them */
 };
 
 struct gather {
@@ -33,8 +33,11 @@ struct gather {
         struct buffer reply;           /* what to answer in the end */
         struct subscription **pending; /* to activate in the end */
         unsigned n_pending, cap_pending;
-        struct shard_status *shards; /* GATHER_STATUS */
+        /* GATHER_STATUS */
+        struct shard_status *shards;
         struct control_status control;
+        void (*write)(struct client *c, const struct gather *g); /* appends the reply to shard.reply */
+        unsigned sections;                                       /* for INFO: bits of info_sections() */
 };
 
 /* The client's gather of this kind that still collects, or a new one. The client must not wait for another. */

@@ -34,9 +34,10 @@ struct shard_options {
         uint64_t output_max;  /* bytes that may wait for one client */
         uint64_t linger_ns;   /* a closing client's time to take more of its output */
         struct hash_key hash_key;
-        uid_t owner;         /* the broker's own uid: with uid 0 the one that may administer */
-        int cpu;             /* pinned to, for the status; -1: not pinned */
-        const char *version; /* of the broker; outlives the shard */
+        uid_t owner;                /* the broker's own uid: with uid 0 the one that may administer */
+        int cpu;                    /* pinned to, for the status; -1: not pinned */
+        const char *version;        /* of the broker; outlives the shard */
+        const char *reactor_reason; /* in words, why this reactor runs; NULL: not said; outlives the shard */
 };
 
 enum {

@@ -55,10 +55,15 @@ struct shard_status status_of(const struct shard *s)
         return status;
 }
 
-void status_begin(struct shard *s, struct gather *g)
+struct gather *status_begin(struct client *c, void (*write)(struct client *c, const struct gather *g))
 {
+        struct shard *s = c->shard;
+        struct gather *g = gather_collect(c, GATHER_STATUS);
+
+        g->write = write;
         g->shards = mem_zalloc(s->options.n_shards * sizeof(*g->shards));
         g->shards[s->options.id] = status_of(s);
+        return g;
 }
 
 void status_take(struct shard *s, struct gather *g, unsigned source, struct bytes body)
@@ -70,6 +75,13 @@ void status_take(struct shard *s, struct gather *g, unsigned source, struct byte
                 assert(body.n == sizeof(*g->shards));
                 memcpy(&g->shards[source], body.p, sizeof(*g->shards));
         }
+}
+
+uint64_t status_uptime(const struct control_status *control)
+{
+        uint64_t now = (uint64_t)time(NULL);
+
+        return now > control->start_time ? now - control->start_time : 0;
 }
 
 static void status_integer(struct buffer *b, const char *name, uint64_t value)
@@ -89,7 +101,7 @@ static void status_write_broker(struct buffer *b, enum writer_proto proto, const
         writer_bulk_str(b, "version");
         writer_bulk_str(b, s->options.version);
         status_integer(b, "pid", (uint64_t)g->control.pid);
-        status_integer(b, "uptime_seconds", (uint64_t)time(NULL) - g->control.start_time);
+        status_integer(b, "uptime_seconds", status_uptime(&g->control));
         writer_bulk_str(b, "reactor");
         writer_bulk_str(b, s->ops->name);
         status_integer(b, "shards", s->options.n_shards);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdint.h>
+
 #include "shard/gather.h"
 #include "shard/message.h"
 #include "util/bytes.h"
@@ -13,11 +15,14 @@ struct shard;
 /* This shard's, now. */
 struct shard_status status_of(const struct shard *shard);
 
-/* Makes room in a gather and enters this shard's own. */
-void status_begin(struct shard *shard, struct gather *g);
+/* Opens a gather of the client and enters this shard's own; in the end write() makes the reply of it. */
+struct gather *status_begin(struct client *c, void (*write)(struct client *c, const struct gather *g));
 
 /* Enters what a port answered. */
 void status_take(struct shard *shard, struct gather *g, unsigned source, struct bytes body);
+
+/* Seconds since the broker's start; 0 while the clock shows an earlier time. */
+uint64_t status_uptime(const struct control_status *control);
 
 /* Appends the reply of BROKER STATUS to shard.reply. */
 void status_write(struct client *c, const struct gather *g);

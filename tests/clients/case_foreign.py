@@ -107,6 +107,7 @@ def redis_cli_asks_and_is_answered(env):
     need("unknown command 'nosuch'" in _cli_says(env, "nosuch"), "an unknown command")
     need(int(_cli_says(env, "command", "count")) >= 10, "command count")
     need("publish" in _cli_says(env, "command", "docs", "publish"), "command docs")
+    need(_cli_says(env, "info", "clients").startswith("# Clients\r\nconnected_clients:"), "info")
 
 
 @case()
@@ -253,6 +254,23 @@ def python_redis_thread_receives_and_ends(env):
     env.until("no subscriber", lambda: p.pubsub_numsub("threaded")[0][1] == 0)
     r.connection_pool.disconnect()
     p.connection_pool.disconnect()
+
+
+@case(proto=2)
+def python_redis_reads_info(env):
+    r = _connect(env)
+    info = r.info()
+    need(info["process_id"] == env.server.pid and info["connected_clients"] == 1, f"{info}")
+    need(info["maxclients"] > 0 and info["multiplexing_api"] == "epoll", f"{info}")
+    need(info["pubsub_channels"] == 0 and info["pubsub_patterns"] == 0, f"{info}")
+    need(info["total_connections_received"] > 0 and info["total_net_input_bytes"] > 0, f"{info}")
+    need("uptime_in_seconds" in r.info("server") and "maxclients" not in r.info("server"), "INFO server")
+    need(set(r.info("stats")) < set(info) and set(r.info("all")) >= set(info), "INFO stats, INFO all")
+    need(r.info("nosuch") == {}, "INFO nosuch")
+    if not env.reference:
+        need(info["brokerd_version"] and info["shards"] == env.shards and info["reactor"] == "libev", f"{info}")
+        need(isinstance(info["reactor_reason"], str), f"{info}")
+    r.connection_pool.disconnect()
 
 
 @case(proto=2)

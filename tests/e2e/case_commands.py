@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What each command replies when it is used as it should be."""
 
-from resp import Error, Push
+from resp import Error, Push, encode
 from suite import Skip, case, need
 
 
@@ -168,7 +168,7 @@ def command_lists_what_there_is(env):
     rows = c.do("COMMAND")
     names = {row[0] for row in rows}
     for name in (b"publish", b"subscribe", b"unsubscribe", b"psubscribe", b"punsubscribe", b"pubsub", b"ping",
-                 b"echo", b"hello", b"quit", b"reset", b"select", b"client", b"command"):
+                 b"echo", b"hello", b"info", b"quit", b"reset", b"select", b"client", b"command"):
         need(name in names or (name == b"quit" and env.own_message_first), f"COMMAND lacks {name}")
     c.expect(len(rows), "COMMAND", "COUNT")
     publish = [row for row in rows if row[0] == b"publish"][0]
@@ -189,6 +189,105 @@ def command_info_and_docs_serve_clients(env):
     need(c.do("COMMAND", "DOCS", "nosuch") in ([], {}), "COMMAND DOCS of nothing")
     need(not isinstance(c.do("COMMAND", "DOCS"), Error), "COMMAND DOCS of everything")
     c.quiet()
+
+
+def _info(client, *sections):
+    """The titles in the order in which they came, and all fields."""
+    text = client.do("INFO", *sections)
+    need(isinstance(text, bytes) and text.endswith(b"\r\n"), f"INFO {sections} replied {text!r}")
+    titles, fields = [], {}
+    for block in text.decode()[:-2].split("\r\n\r\n"):
+        title, *lines = block.split("\r\n")
+        need(title.startswith("# "), f"INFO {sections}: a section begins with {title!r}")
+        titles.append(title[2:])
+        fields.update(line.split(":", 1) for line in lines)
+    return titles, fields
+
+
+@case()
+def info_is_text_in_sections(env):
+    c = env.connect()
+    for name in ("server", "CLIENTS", "Stats"):
+        need(_info(c, name)[0] == [name.capitalize()], f"INFO {name}")
+    need(_info(c, "stats", "clients", "nosuch", "STATS")[0] == ["Clients", "Stats"], "INFO of several sections")
+    whole = _info(c)[0]
+    need([t for t in whole if t in ("Server", "Clients", "Stats")] == ["Server", "Clients", "Stats"], f"{whole}")
+    for name in ("default", "ALL", "everything"):
+        titles = _info(c, "clients", name)[0]
+        need(titles[:len(whole)] == whole or set(whole) <= set(titles), f"INFO clients {name}: {titles}")
+    _, server = _info(c, "server")
+    need(int(server["process_id"]) == env.server.pid, f"{server}")
+    need(server["multiplexing_api"] == "epoll", f"{server}")
+    need(int(server["uptime_in_days"]) == int(server["uptime_in_seconds"]) // 86400, f"{server}")
+
+
+@case()
+def info_has_these_bytes(env):
+    c = env.connect()
+    nothing = b"=4\r\ntxt:\r\n" if env.proto == 3 else b"$0\r\n\r\n"
+    c.send("INFO", "nosuch")
+    c.expect_bytes(nothing, "an unknown section")
+    c.send("INFO", "")
+    c.expect_bytes(nothing, "a section without a name")
+    c.send("INFO", *["nosuch"] * 1000)
+    c.expect_bytes(nothing, "many unknown sections")
+    text = c.do("INFO", "clients")
+    head = b"=%d\r\ntxt:" % (len(text) + 4) if env.proto == 3 else b"$%d\r\n" % len(text)
+    c.send("INFO", "clients")
+    c.expect_bytes(head + text + b"\r\n", "the section clients")
+    c.quiet()
+
+
+@case()
+def info_counts_what_clients_do(env):
+    clients = env.spread(2)
+    asker = env.connect()
+    need(int(_info(asker, "clients")[1]["connected_clients"]) == len(clients) + 1, "connected_clients")
+    before = _info(asker, "stats")[1]
+    for c in clients:
+        c.subscribe("one", "two")
+        c.psubscribe("o*")
+    clients[0].subscribe("three")
+    clients[-1].psubscribe("t*")
+    for asker in [asker, *env.spread()]:
+        after = _info(asker, "stats")[1]
+        need(after["pubsub_channels"] == "3" and after["pubsub_patterns"] == "2", f"{after}")
+    need(int(after["total_connections_received"]) == int(before["total_connections_received"]) + env.shards,
+         f"{before} {after}")
+    need(int(after["total_commands_processed"]) - int(before["total_commands_processed"]) >= 2 * len(clients) + 3,
+         f"{before} {after}")
+    sent = len(clients) * (len(encode("SUBSCRIBE", "one", "two")) + len(encode("PSUBSCRIBE", "o*")))
+    need(int(after["total_net_input_bytes"]) - int(before["total_net_input_bytes"]) > sent, f"{before} {after}")
+    need(after["rejected_connections"] == before["rejected_connections"], f"{before} {after}")
+
+
+@case(brokerd="has sections of its own")
+def info_tells_about_the_broker(env):
+    clients = env.spread()
+    asker = env.connect()
+    titles, fields = _info(asker)
+    need(titles == ["Server", "Clients", "Stats", "Broker"], f"{titles}")
+    need(_info(asker, "broker", "everything", "server")[0] == titles, "INFO everything")
+    need("redis_version" not in fields, "it is not Redis")
+    need(fields["brokerd_version"].encode() == _hello(asker)[b"version"], f"{fields}")
+    need(int(fields["maxclients"]) > 0, f"{fields}")
+    need(int(fields["shards"]) == env.shards and fields["reactor"] == "libev", f"{fields}")
+    for c in clients:
+        c.subscribe("broker")
+    asker.publish("broker", "x", len(clients))
+    for c in clients:
+        c.message("broker", "x")
+    _, after = _info(asker, "broker")
+    need(list(after) == ["shards", "reactor", "reactor_reason", "messages_in", "messages_out", "mesh_sent",
+                         "wakes_sent", "output_bytes", "output_limit_closed", "protocol_errors"], f"{after}")
+    need(int(after["messages_in"]) == int(fields["messages_in"]) + 1, f"{fields} {after}")
+    need(int(after["messages_out"]) == int(fields["messages_out"]) + len(clients), f"{fields} {after}")
+    need(int(after["mesh_sent"]) >= int(fields["mesh_sent"]) + env.shards - 1, f"{fields} {after}")
+    bad = env.raw()
+    bad.send_raw(b"*1\r\n:\r\n")
+    need(isinstance(bad.read("the error"), Error), "a protocol error")
+    errors = int(_info(asker, "broker")[1]["protocol_errors"])
+    need(errors == int(after["protocol_errors"]) + 1, f"{errors} {after}")
 
 
 @case()
@@ -283,6 +382,8 @@ def subscribed_resp2_client_is_restricted(env):
     c.expect_error(text % "pubsub|numpat", "PUBSUB", "NUMPAT")
     c.expect_error(text % "hello", "HELLO", "3")
     c.expect_error(text % "select", "SELECT", "0")
+    c.expect_error(text % "info", "INFO")
+    c.expect_error(text % "info", "INFO", "nosuch")
     c.expect_error("ERR unknown command 'NoSuch', with args beginning with: ", "NoSuch")
     c.expect_error("ERR wrong number of arguments for 'publish' command", "PUBLISH", "s")
     c.expect([b"pong", b""], "PING")
@@ -305,6 +406,7 @@ def subscribed_resp3_client_may_do_anything(env):
     c.expect(b"x", "ECHO", "x")
     c.psubscribe("p*")
     c.expect(1, "PUBSUB", "NUMPAT")
+    need(_info(c, "server")[0] == ["Server"], "INFO")
     c.ok("SELECT", "0")
     c.publish("elsewhere", "x", 0)
 

@@ -98,7 +98,7 @@ static enum parsed parse_value(struct bytes *b, unsigned depth)
         if (line.p[0] == ':' || n == -1)
                 return WHOLE;
         require(n >= 0);
-        if (line.p[0] == '$') {
+        if (line.p[0] == '$' || line.p[0] == '=') {
                 if (b->n < (size_t)n + 2)
                         return CUT;
                 require(!memcmp(b->p + n, "\r\n", 2));
@@ -188,6 +188,7 @@ static void feed_request(struct play *p, const struct peer *peer)
                 "PUBSUB HELP\r\n",
                 "%s\r\n",
                 "PUBLISH %s\r\n",
+                "INFO\r\n",
         };
         uint8_t choice = take(p);
         char text[64];

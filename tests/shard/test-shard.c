@@ -707,8 +707,187 @@ START_TEST(publishers_that_wait_for_the_same_target_take_turns)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ INFO */
+
+/* Says something and lets everything happen. Return: what comes back; the caller frees it. */
+static char *answer(unsigned shard, int fd, const char *say)
+{
+        cluster_say(&cl, shard, fd, say);
+        cluster_settle(&cl);
+        return cluster_hear(&cl, shard, fd);
+}
+
+/* The lines come as a verbatim string in RESP3, as a bulk string in RESP2. */
+static void check_text(int fd, const char *say, bool resp3, const char *lines)
+{
+        char expected[2048];
+
+        snprintf(expected, sizeof(expected), "%c%zu\r\n%s%s\r\n", resp3 ? '=' : '$',
+                 strlen(lines) + (resp3 ? 4 : 0), resp3 ? "txt:" : "", lines);
+        check(0, fd, say, expected);
+}
+
+/* The titles in the order in which they come, each with a blank behind it. */
+static void check_titles(int fd, const char *say, const char *expected)
+{
+        char *heard = answer(0, fd, say), titles[64] = "";
+        size_t n = 0;
+
+        for (const char *p = heard; (p = strstr(p, "# ")); p++)
+                n += (size_t)snprintf(titles + n, sizeof(titles) - n, "%.*s ", (int)strcspn(p + 2, "\r"),
+                                      p + 2);
+        ck_assert_str_eq(titles, expected);
+        free(heard);
+}
+
+START_TEST(info_gives_the_sections_that_are_asked_for)
+{
+        static const char all[] = "Server Clients Stats Broker ";
+        int c;
+
+        start(shard_counts[_i]);
+        c = cluster_connect(&cl, 0, 77);
+        check_titles(c, "INFO\r\n", all);
+        check_titles(c, "info EveryThing\r\n", all);
+        check_titles(c, "INFO nosuch all\r\n", all);
+        check_titles(c, "INFO stats default stats\r\n", all);
+        check_titles(c, "INFO server\r\n", "Server ");
+        check_titles(c, "INFO CLIENTS\r\n", "Clients ");
+        check_titles(c, "INFO Stats\r\n", "Stats ");
+        check_titles(c, "INFO broker\r\n", "Broker ");
+        check_titles(c, "INFO broker nosuch CLIENTS Broker clients\r\n", "Clients Broker ");
+        check(0, c, "INFO nosuch brok brokers\r\n", "$0\r\n\r\n");
+        check(0, c, "*2\r\n$4\r\nINFO\r\n$0\r\n\r\n", "$0\r\n\r\n");
+        check_text(c, "INFO clients\r\n", false, "# Clients\r\nconnected_clients:1\r\nmaxclients:100\r\n");
+        free(answer(0, c, "HELLO 3\r\n"));
+        check(0, c, "INFO nosuch server2\r\n", "=4\r\ntxt:\r\n");
+        check_text(c, "INFO clients\r\n", true, "# Clients\r\nconnected_clients:1\r\nmaxclients:100\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(info_tells_about_the_server)
+{
+        unsigned long long seconds, days;
+        char *heard;
+        int c, n = 0;
+
+        start(shard_counts[_i]);
+        c = cluster_connect(&cl, 0, 77);
+        heard = answer(0, c, "INFO server\r\n");
+        sscanf(heard,
+               "$%*d # Server brokerd_version:test process_id:4711 uptime_in_seconds:%llu uptime_in_days:%llu "
+               "multiplexing_api:fake %n",
+               &seconds, &days, &n);
+        ck_assert_msg(n > 0 && !heard[n], "%s", heard);
+        ck_assert_uint_eq(days, seconds / 86400);
+        free(heard);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* What the test below has to get on n shards from these words, which are not executed yet. */
+static void expect_counters(char *text, size_t size, unsigned n, const char *say)
+{
+        unsigned long long bytes_in = strlen(say), sent = 0, wakes = 0;
+
+        for (unsigned i = 0; i < n; i++) {
+                bytes_in += cl.shards[i]->status.bytes_in;
+                sent += port_stats(cl.shards[i]->port)->sent;
+                wakes += port_stats(cl.shards[i]->port)->wakes_sent;
+        }
+        snprintf(
+                text, size,
+                "# Clients\r\nconnected_clients:%u\r\nmaxclients:100\r\n"
+                "\r\n"
+                "# Stats\r\ntotal_connections_received:55\r\ntotal_commands_processed:%u\r\n"
+                "total_net_input_bytes:%llu\r\nrejected_connections:66\r\npubsub_channels:1\r\n"
+                "pubsub_patterns:2\r\n"
+                "\r\n"
+                "# "
+                "Broker\r\nshards:%u\r\nreactor:fake\r\nreactor_reason:\r\nmessages_in:2\r\nmessages_out:%u\r\n"
+                "mesh_sent:%llu\r\nwakes_sent:%llu\r\noutput_bytes:76\r\noutput_limit_closed:0\r\n"
+                "protocol_errors:1\r\n",
+                n + 2, 2 * n + 3, bytes_in, n, 2 * n, sent, wakes);
+}
+
+START_TEST(info_sums_the_shards_up)
+{
+        static const char say[] = "INFO clients stats broker\r\n";
+        char expected[1024], *heard;
+        int sub[3], pub, asker, bad;
+        unsigned last;
+
+        start(shard_counts[_i]);
+        last = cl.n_shards - 1;
+        for (unsigned i = 0; i < cl.n_shards; i++) {
+                sub[i] = cluster_connect(&cl, i, 77);
+                free(answer(i, sub[i], "SUBSCRIBE news\r\nPSUBSCRIBE x* y*\r\n"));
+        }
+        pub = cluster_connect(&cl, last, 77);
+        asker = cluster_connect(&cl, 0, 77);
+        bad = cluster_connect(&cl, last, 77);
+        heard = answer(last, bad, "*1\r\n:\r\n");
+        ck_assert_ptr_nonnull(strstr(heard, "Protocol error"));
+        free(heard);
+        fake_accept(cl.fakes[last], sub[last], 0);
+        free(answer(last, pub, "PUBLISH news hello\r\nPUBLISH news hello\r\n"));
+        free(answer(0, asker, "INFO\r\n"));
+        expect_counters(expected, sizeof(expected), cl.n_shards, say);
+        check_text(asker, say, false, expected);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(info_says_why_its_reactor_runs)
+{
+        struct cluster_options options = { .n_shards = 1,
+                                           .capacity = 2,
+                                           .backlog_bytes = 400,
+                                           .output_max = 100000,
+                                           .drain_budget = 3,
+                                           .reactor_reason = "the others: not built" };
+        char *heard;
+        int c;
+
+        cluster_init(&cl, &options);
+        c = cluster_connect(&cl, 0, 77);
+        heard = answer(0, c, "INFO broker\r\n");
+        ck_assert_ptr_nonnull(strstr(heard, "\r\nreactor_reason:the others: not built\r\n"));
+        free(heard);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* It waits for the acknowledgement before it, and what follows waits for it. */
+START_TEST(info_keeps_its_place_in_a_pipeline)
+{
+        char *heard;
+        int c, n = 0;
+
+        start(shard_counts[_i]);
+        c = cluster_connect(&cl, 0, 77);
+        free(answer(0, c, "HELLO 3\r\n"));
+        heard = answer(0, c, "SUBSCRIBE x\r\nINFO stats\r\nINFO nosuch\r\nINFO clients\r\nPUBLISH x 1\r\n");
+        sscanf(heard,
+               ">3 $9 subscribe $1 x :1 =%*d txt:# Stats total_connections_received:55 "
+               "total_commands_processed:2 "
+               "total_net_input_bytes:%*d rejected_connections:66 pubsub_channels:1 pubsub_patterns:0 =4 txt: "
+               "=%*d txt:# Clients connected_clients:1 maxclients:100 :1 >3 $7 message $1 x $1 1 %n",
+               &n);
+        ck_assert_msg(n > 0 && !heard[n], "%s", heard);
+        free(heard);
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_loop_test(cases, info_gives_the_sections_that_are_asked_for, 0, 2);
+        tcase_add_loop_test(cases, info_tells_about_the_server, 0, 2);
+        tcase_add_loop_test(cases, info_sums_the_shards_up, 0, 2);
+        tcase_add_test(cases, info_says_why_its_reactor_runs);
+        tcase_add_loop_test(cases, info_keeps_its_place_in_a_pipeline, 0, 2);
         tcase_add_test(cases, publishers_that_wait_for_the_same_target_take_turns);
         tcase_add_test(cases, an_end_of_file_behind_a_pending_subscription_loses_no_message);
         tcase_add_loop_test(cases, names_of_many_bytes_are_told_in_several_messages, 0, 3);

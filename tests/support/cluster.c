@@ -40,7 +40,9 @@ static void control_on_message(void *arg, const struct port_message *m)
                 break;
         case MESSAGE_QUERY: {
                 const struct message_query *query = m->data;
-                struct control_status status = { .pid = 4711, .max_clients = 100 };
+                struct control_status status = {
+                        .pid = 4711, .max_clients = 100, .accepted = 55, .rejected_full = 66
+                };
                 uint8_t *p = port_send(cl->control, m->source, MESSAGE_ANSWER,
                                        sizeof(query->ask) + sizeof(status), PORT_UNCOUNTED);
 
@@ -82,7 +84,8 @@ void cluster_init(struct cluster *cl, const struct cluster_options *options)
                                                .hash_key = { 1, 2 },
                                                .owner = 1000,
                                                .cpu = -1,
-                                               .version = "test" };
+                                               .version = "test",
+                                               .reactor_reason = options->reactor_reason };
 
                 r = shard_new(&cl->shards[i], &shard);
                 assert(!r);

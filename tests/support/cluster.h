@@ -30,6 +30,7 @@ struct cluster_options {
         size_t backlog_bytes;
         uint64_t output_max;
         unsigned drain_budget;
+        const char *reactor_reason; /* NULL: not said */
 };
 
 void cluster_init(struct cluster *cl, const struct cluster_options *options);

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "shard/info.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "resp/writer.h"
+#include "shard/client.h"
+#include "shard/gather.h"
+#include "shard/state.h"
+#include "shard/status.h"
+
+/* What the sections are written from. */
+struct info {
+        const struct shard *shard;
+        const struct control_status *control;
+        const struct shard_status *own; /* the asked shard's */
+        struct shard_status sum;        /* of INFO_SUMS, over all shards */
+};
+
+#define INFO_SUMS(_)                                                                                           \
+        _(clients)                                                                                             \
+        _(commands)                                                                                            \
+        _(messages_in)                                                                                         \
+        _(messages_out)                                                                                        \
+        _(bytes_in)                                                                                            \
+        _(mesh_sent)                                                                                           \
+        _(wakes_sent)                                                                                          \
+        _(output_bytes)                                                                                        \
+        _(output_limit_closed)                                                                                 \
+        _(protocol_errors)
+
+static void info_add(struct shard_status *sum, const struct shard_status *one)
+{
+#define INFO_ADD(_name) sum->_name += one->_name;
+        INFO_SUMS(INFO_ADD)
+#undef INFO_ADD
+}
+
+static void info_text(struct buffer *b, const char *name, const char *value)
+{
+        buffer_printf(b, "%s:%s\r\n", name, value);
+}
+
+static void info_number(struct buffer *b, const char *name, uint64_t value)
+{
+        buffer_printf(b, "%s:%" PRIu64 "\r\n", name, value);
+}
+
+/* ------------------------------------------------------------------ sections */
+
+static void info_server(struct buffer *b, const struct info *info)
+{
+        const char *reactor = info->shard->ops->name;
+        uint64_t uptime = status_uptime(info->control);
+
+        info_text(b, "brokerd_version", info->shard->options.version);
+        info_number(b, "process_id", (uint64_t)info->control->pid);
+        info_number(b, "uptime_in_seconds", uptime);
+        info_number(b, "uptime_in_days", uptime / (24 * 60 * 60));
+        /* the kernel's interface, as Redis names it: libev is run on epoll only */
+        info_text(b, "multiplexing_api", strcmp(reactor, "libev") ? reactor : "epoll");
+}
+
+static void info_clients(struct buffer *b, const struct info *info)
+{
+        info_number(b, "connected_clients", info->sum.clients);
+        info_number(b, "maxclients", info->control->max_clients);
+}
+
+/* Every shard knows the channels and patterns of all, so one shard's numbers are those of the broker. */
+static void info_stats(struct buffer *b, const struct info *info)
+{
+        info_number(b, "total_connections_received", info->control->accepted);
+        info_number(b, "total_commands_processed", info->sum.commands);
+        info_number(b, "total_net_input_bytes", info->sum.bytes_in);
+        info_number(b, "rejected_connections", info->control->rejected_full);
+        info_number(b, "pubsub_channels", info->own->channels);
+        info_number(b, "pubsub_patterns", info->own->patterns);
+}
+
+static void info_broker(struct buffer *b, const struct info *info)
+{
+        const struct shard_options *options = &info->shard->options;
+
+        info_number(b, "shards", options->n_shards);
+        info_text(b, "reactor", info->shard->ops->name);
+        info_text(b, "reactor_reason", options->reactor_reason ? options->reactor_reason : "");
+        info_number(b, "messages_in", info->sum.messages_in);
+        info_number(b, "messages_out", info->sum.messages_out);
+        info_number(b, "mesh_sent", info->sum.mesh_sent);
+        info_number(b, "wakes_sent", info->sum.wakes_sent);
+        info_number(b, "output_bytes", info->sum.output_bytes);
+        info_number(b, "output_limit_closed", info->sum.output_limit_closed);
+        info_number(b, "protocol_errors", info->sum.protocol_errors);
+}
+
+/* In the order in which they are written. */
+static const struct info_section {
+        const char *title; /* and, in letters of any case, what an argument calls it */
+        void (*write)(struct buffer *b, const struct info *info);
+} info_table[] = {
+        { "Server", info_server },
+        { "Clients", info_clients },
+        { "Stats", info_stats },
+        { "Broker", info_broker },
+};
+
+#define INFO_N   (sizeof(info_table) / sizeof(*info_table))
+#define INFO_ALL ((1U << INFO_N) - 1)
+
+static unsigned info_section(struct bytes name)
+{
+        for (unsigned i = 0; i < INFO_N; i++)
+                if (bytes_is(name, info_table[i].title))
+                        return 1U << i;
+        if (bytes_is(name, "default") || bytes_is(name, "all") || bytes_is(name, "everything"))
+                return INFO_ALL;
+        return 0;
+}
+
+unsigned info_sections(const struct bytes *names, size_t n)
+{
+        unsigned sections = n ? 0 : INFO_ALL;
+
+        for (size_t i = 0; i < n; i++)
+                sections |= info_section(names[i]);
+        return sections;
+}
+
+/* ------------------------------------------------------------------ the reply */
+
+static void info_write_text(struct buffer *b, const struct info *info, unsigned sections)
+{
+        for (unsigned i = 0; i < INFO_N; i++) {
+                if (!(sections & 1U << i))
+                        continue;
+                buffer_printf(b, "%s# %s\r\n", buffer_size(b) ? "\r\n" : "", info_table[i].title);
+                info_table[i].write(b, info);
+        }
+}
+
+void info_write(struct client *c, const struct gather *g)
+{
+        struct shard *s = c->shard;
+        struct info info = { .shard = s, .control = &g->control, .own = &g->shards[s->options.id] };
+        struct buffer text = { 0 };
+
+        for (unsigned i = 0; i < s->options.n_shards; i++)
+                info_add(&info.sum, &g->shards[i]);
+        info_write_text(&text, &info, g->sections);
+        writer_verbatim(&s->reply, c->subscriber.protocol, "txt", buffer_view(&text));
+        buffer_deinit(&text);
+}
