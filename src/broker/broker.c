@@ -20,6 +20,7 @@
 #include "broker/listener.h"
 #include "broker/plan.h"
 #include "mesh/mesh.h"
+#include "reactor/choose.h"
 #include "shard/message.h"
 #include "util/buffer.h"
 #include "util/clock.h"
@@ -41,6 +42,7 @@
 struct broker {
         const struct config *config;
         struct plan plan;
+        struct reactor_choice reactor;
         struct listener *listeners; /* the configured ones, then the admin socket */
         unsigned n_bound;
         struct mesh *mesh;
@@ -116,24 +118,45 @@ static int broker_bind(struct broker *b)
         return 0;
 }
 
-static struct reactor_options broker_reactor_options(const struct config *config)
+static struct reactor_options broker_reactor_options(const struct broker *b)
 {
         return (struct reactor_options){
                 .wake_fd = -1,
                 .receive_bytes = BROKER_RECEIVE_BYTES,
-                .ring = { .entries = config->io_uring_entries,
-                          .completions = 4 * config->io_uring_entries,
-                          .buffers = config->io_uring_buffers,
+                .ring = { .entries = b->config->io_uring_entries,
+                          .completions = 4 * b->config->io_uring_entries,
+                          .buffers = b->config->io_uring_buffers,
                           .buffer_bytes = BROKER_BUFFER_BYTES,
-                          .single_shot = config->io_uring_receive == CONFIG_RECEIVE_SINGLE },
+                          .single_shot = b->reactor.single_shot },
         };
+}
+
+/* Return: 0, BROKER_E_START. */
+static int broker_reactor(struct broker *b)
+{
+        static const enum reactor_wish wish[] = { [CONFIG_REACTOR_AUTO] = REACTOR_WISH_AUTO,
+                                                  [CONFIG_REACTOR_IO_URING] = REACTOR_WISH_IO_URING,
+                                                  [CONFIG_REACTOR_LIBEV] = REACTOR_WISH_LIBEV };
+        static const enum reactor_receive receive[] = { [CONFIG_RECEIVE_AUTO] = REACTOR_RECEIVE_AUTO,
+                                                        [CONFIG_RECEIVE_MULTISHOT] = REACTOR_RECEIVE_MULTISHOT,
+                                                        [CONFIG_RECEIVE_SINGLE] = REACTOR_RECEIVE_SINGLE };
+        struct reactor_wishes wishes = { .wish = wish[b->config->reactor],
+                                         .receive = receive[b->config->io_uring_receive],
+                                         .n = b->plan.n_shards };
+        struct reactor_options options = broker_reactor_options(b);
+
+        if (reactor_choose(&b->reactor, &wishes, &options) == 0)
+                return 0;
+        log_error("reactor: io_uring does not work here: %s", b->reactor.why);
+        return BROKER_E_START;
 }
 
 static struct shard_options broker_shard_options(const struct broker *b)
 {
         return (struct shard_options){
-                .reactor_ops = b->config->reactor == CONFIG_REACTOR_IO_URING ? &reactor_uring : &reactor_ev,
-                .reactor = broker_reactor_options(b->config),
+                .reactor_ops = b->reactor.ops,
+                .reactor = broker_reactor_options(b),
+                .reactor_reason = b->reactor.why,
                 .now = clock_now,
                 .spin_ns = b->plan.spin_ns,
                 .drain_budget = BROKER_DRAIN_BUDGET,
@@ -196,6 +219,13 @@ static int broker_crew(struct broker *b)
         return crew_new(&b->crew, &options) ? BROKER_E_START : 0;
 }
 
+static const char *broker_receive_name(const struct broker *b)
+{
+        if (b->reactor.ops != &reactor_uring)
+                return "";
+        return b->reactor.single_shot ? " (single receives)" : " (multishot receives)";
+}
+
 static void broker_announce(const struct broker *b)
 {
         struct buffer where = { 0 };
@@ -208,9 +238,9 @@ static void broker_announce(const struct broker *b)
                 for (unsigned i = 0; i < b->plan.n_shards; i++)
                         buffer_printf(&where, "%s%d", i ? "," : "pinned to CPU ", b->plan.cpu[i]);
         log_info("brokerd %s: %u shard%s on %s, %.*s, at most %u clients", PACKAGE_VERSION, b->plan.n_shards,
-                 b->plan.n_shards == 1 ? "" : "s",
-                 b->config->reactor == CONFIG_REACTOR_IO_URING ? reactor_uring.name : reactor_ev.name,
-                 (int)buffer_size(&where), (const char *)buffer_view(&where).p, b->plan.max_clients);
+                 b->plan.n_shards == 1 ? "" : "s", b->reactor.ops->name, (int)buffer_size(&where),
+                 (const char *)buffer_view(&where).p, b->plan.max_clients);
+        log_info("reactor %s%s: %s", b->reactor.ops->name, broker_receive_name(b), b->reactor.why);
         buffer_deinit(&where);
 }
 
@@ -219,6 +249,8 @@ static int broker_start(struct broker *b)
 {
         int r = broker_plan(b);
 
+        if (!r)
+                r = broker_reactor(b);
         if (!r)
                 r = broker_bind(b);
         if (!r)

@@ -52,6 +52,7 @@ struct reactor_sink {
 enum {
         _REACTOR_E_SUCCESS,
         REACTOR_E_UNSUPPORTED, /* this kernel or build cannot run the reactor: why is in options.why */
+        REACTOR_E_MISBEHAVES,  /* on this kernel it does not do what it should (reactor_selftest()) */
 };
 
 #define REACTOR_WHY_BYTES 256

@@ -261,14 +261,14 @@ def python_redis_reads_info(env):
     r = _connect(env)
     info = r.info()
     need(info["process_id"] == env.server.pid and info["connected_clients"] == 1, f"{info}")
-    need(info["maxclients"] > 0 and info["multiplexing_api"] == "epoll", f"{info}")
+    need(info["maxclients"] > 0 and info["multiplexing_api"] == env.server.multiplexing_api, f"{info}")
     need(info["pubsub_channels"] == 0 and info["pubsub_patterns"] == 0, f"{info}")
     need(info["total_connections_received"] > 0 and info["total_net_input_bytes"] > 0, f"{info}")
     need("uptime_in_seconds" in r.info("server") and "maxclients" not in r.info("server"), "INFO server")
     need(set(r.info("stats")) < set(info) and set(r.info("all")) >= set(info), "INFO stats, INFO all")
     need(r.info("nosuch") == {}, "INFO nosuch")
     if not env.reference:
-        need(info["brokerd_version"] and info["shards"] == env.shards and info["reactor"] == "libev", f"{info}")
+        need(info["brokerd_version"] and info["shards"] == env.shards and info["reactor"] == env.server.reactor, f"{info}")
         need(isinstance(info["reactor_reason"], str), f"{info}")
     r.connection_pool.disconnect()
 

@@ -217,7 +217,7 @@ def info_is_text_in_sections(env):
         need(titles[:len(whole)] == whole or set(whole) <= set(titles), f"INFO clients {name}: {titles}")
     _, server = _info(c, "server")
     need(int(server["process_id"]) == env.server.pid, f"{server}")
-    need(server["multiplexing_api"] == "epoll", f"{server}")
+    need(server["multiplexing_api"] == env.server.multiplexing_api, f"{server}")
     need(int(server["uptime_in_days"]) == int(server["uptime_in_seconds"]) // 86400, f"{server}")
 
 
@@ -271,7 +271,7 @@ def info_tells_about_the_broker(env):
     need("redis_version" not in fields, "it is not Redis")
     need(fields["brokerd_version"].encode() == _hello(asker)[b"version"], f"{fields}")
     need(int(fields["maxclients"]) > 0, f"{fields}")
-    need(int(fields["shards"]) == env.shards and fields["reactor"] == "libev", f"{fields}")
+    need(int(fields["shards"]) == env.shards and fields["reactor"] == env.server.reactor, f"{fields}")
     for c in clients:
         c.subscribe("broker")
     asker.publish("broker", "x", len(clients))

@@ -19,6 +19,7 @@ import time
 import unittest
 
 BROKERD = os.path.abspath(os.environ.get("BROKERD", "src/brokerd"))
+REACTOR = os.environ.get("BROKERD_REACTOR", "libev")
 STRICT = os.environ.get("BROKERD_E2E_STRICT") == "1"
 DEADLINE = 20
 ALARM = re.compile(r"AddressSanitizer|ThreadSanitizer|LeakSanitizer|runtime error:|Assertion")
@@ -80,6 +81,8 @@ class Broker(unittest.TestCase):
     def config(self, *lines, listeners=None, name="broker.yaml"):
         """Writes a configuration. Returns its name."""
         text = list(lines) + ["listeners:"]
+        if not any(line.startswith("reactor:") for line in lines):
+            text.insert(0, f"reactor: {REACTOR}")
         for path in listeners or [self.path]:
             text.append(f"  - path: \"{path}\"")
         with open(self.at(name), "w", encoding="utf-8") as file:
@@ -169,9 +172,9 @@ class CommandLine(Broker):
         self.run_to_end("--check", "-c", good, code=0)
         self.run_to_end("--check", f"--config={good}", code=0)
         _, err = self.run_to_end("--check", "-c", bad, code=1)
-        self.assertIn("bad.yaml:1:", err)
+        self.assertIn("bad.yaml:2:", err)
         _, err = self.run_to_end("-c", bad, code=78)
-        self.assertIn("bad.yaml:1:", err)
+        self.assertIn("bad.yaml:2:", err)
         self.run_to_end("--dump-config", "-c", bad, code=1)
         self.expect_no_traces()
 
@@ -257,7 +260,7 @@ class Start(Broker):
     def test_the_start_says_what_serves(self):
         self.start(self.config("shards: 2", "cpus: none", f"admin: {self.at('a.sock')}"))
         log = self.log()
-        for text in ("brokerd ", "2 shards", "libev", "not pinned", f"listening on {self.path}\n",
+        for text in ("brokerd ", "2 shards", f"on {REACTOR}", f"reactor {REACTOR}", "not pinned", f"listening on {self.path}\n",
                      f"listening on {self.at('a.sock')} for administration", " ready\n"):
             self.assertIn(text, log)
         self.assertNotRegex(log, "(?i)warning|error")
@@ -305,7 +308,8 @@ class Start(Broker):
         self.need_root()
         self.need_strace()
         with open(self.at("broker.yaml"), "w", encoding="utf-8") as file:
-            file.write(f"shards: 1\nlisteners:\n  - path: {self.path}\n    mode: 0660\n    owner: nobody\n")
+            file.write(f"shards: 1\nreactor: {REACTOR}\nlisteners:\n  - path: {self.path}\n    mode: 0660\n"
+                       "    owner: nobody\n")
         tracer = self.start(self.at("broker.yaml"), wrap=["strace", "-f", "-qq", "-o", self.at("trace")])
         info = os.stat(self.path)
         self.assertEqual((info.st_mode & 0o7777, info.st_uid), (0o660, NOBODY))
@@ -313,6 +317,8 @@ class Start(Broker):
         self.expect_end(0, DEADLINE)
         calls = re.findall(r"^\d+\s+(flock|bind|lchown|fchownat|chmod|fchmodat|clone3?|listen|accept4)\(",
                            read(self.at("trace")), re.M)
+        if REACTOR == "io_uring":
+            self.assertRegex(calls.pop(0), "clone", calls)  # its self-test, before a socket exists
         self.assertEqual(calls[:2], ["flock", "bind"], calls)
         self.assertIn(calls[2], ("lchown", "fchownat"), calls)
         self.assertRegex(calls[3], "clone", calls)
@@ -361,6 +367,9 @@ class Start(Broker):
         calls = {"socket": (2, "EMFILE"), "bind": (2, "ENOSPC"), "listen": (2, "EADDRINUSE"),
                  "eventfd2": (3, "EMFILE"), "epoll_create1": (1, "EMFILE"), "signalfd4": (1, "EMFILE"),
                  "clone3": (2, "EAGAIN")}
+        if REACTOR == "io_uring":
+            calls.update(clone3=(3, "EAGAIN"), io_uring_setup=(7, "EPERM"), socketpair=(3, "EMFILE"),
+                         pipe2=(1, "EMFILE"))
         for call, (n, error) in calls.items():
             for when in range(1, n + 1):
                 with self.subTest(call=call, when=when):
@@ -563,17 +572,134 @@ class Idle(Broker):
         self.need_strace()
         trace = self.at("trace")
         tracer = self.start(self.config("shards: 2"), wrap=["strace", "-f", "-qq", "-o", trace, "-e",
-                                                            "trace=epoll_wait,epoll_pwait"])
+                                                            "trace=epoll_wait,epoll_pwait,io_uring_enter"])
         pid = child_of(tracer.pid)
         self.settle(pid)
+        threads = self.tasks("comm", pid)
+        self.assertEqual(len(threads), 3)
         os.kill(pid, signal.SIGTERM)
         self.expect_end(0, DEADLINE)
         longest = {}
         for tid, timeout in re.findall(r"^(\d+)\s.*epoll_p?wait.*, 64, (-?\d+)[,)]", read(trace), re.M):
             longest[tid] = max(longest.get(tid, 0), int(timeout) % (1 << 32))  # -1: without end
+        for tid, sleeps in re.findall(r"^(\d+)\s.*io_uring_enter\(\d+, \d+, 1, (.*)", read(trace), re.M):
+            if tid != str(pid):  # whose are the self-test's
+                longest[tid] = max(longest.get(tid, 0), 0 if "EXT_ARG" in sleeps else 1 << 32)
         self.assertEqual(len(longest), 3)
         self.assertGreater(min(longest.values()), 24 * 3600 * 1000)
 
 
+@unittest.skipUnless(REACTOR == "io_uring", "of io_uring")
+class IoUring(Broker):
+    def said(self):
+        """What the log says of the reactor; one line."""
+        lines = re.findall(r" info: reactor (.*)", self.log())
+        self.assertEqual(len(lines), 1, self.log())
+        return lines[0]
+
+    def inject(self, *what):
+        words = ["strace", "-f", "-qq", "-o", "/dev/null"]
+        for fault in what:
+            words += ["-e", f"inject={fault}"]
+        return words
+
+    def end_wrapped(self, tracer):
+        os.kill(child_of(tracer.pid), signal.SIGTERM)
+        self.expect_end(0, DEADLINE)
+
+    def test_auto_says_what_it_chose_and_why(self):
+        self.start(self.config("shards: 2", "reactor: auto"))
+        self.assertRegex(self.said(), r"^(libev|io_uring \(\w+ receives\)): auto: io_uring works, .* \d+ % of ")
+        self.assertIn(f"on {self.said().split()[0].strip(':')},", self.log())
+        self.expect_pong()
+        self.stop()
+
+    def test_each_step_of_the_ladder_can_be_forced(self):
+        for receive in ("multishot", "single"):
+            self.start(self.config("shards: 2", f"io_uring_receive: {receive}"))
+            self.assertEqual(self.said(), f"io_uring ({receive} receives): as configured")
+            self.expect_pong()
+            self.stop()
+
+    def test_without_io_uring_auto_falls_back_and_io_uring_refuses(self):
+        """Known failure 26."""
+        self.need_strace()
+        for fault, words in (("io_uring_setup:error=EPERM", "not permitted (EPERM)"),
+                             ("io_uring_setup:error=ENOSYS", "not in this kernel, or hidden by a seccomp filter (ENOSYS)"),
+                             ("io_uring_setup:error=ENOMEM", "not enough memory (ENOMEM)"),
+                             ("io_uring_register:error=EINVAL", "io_uring buffer ring: this kernel is too old for it (EINVAL)"),
+                             ("io_uring_register:error=EACCES:when=3+", "io_uring restrictions: Permission denied")):
+            with self.subTest(fault=fault):
+                tracer = self.start(self.config("shards: 2", "reactor: auto"), wrap=self.inject(fault))
+                self.assertIn("libev: auto: io_uring does not work here: ", self.said())
+                self.assertIn(words, self.said())
+                self.expect_pong()
+                self.end_wrapped(tracer)
+                _, err = self.run_to_end("-c", self.config(), code=1, wrap=self.inject(fault))
+                self.assertRegex(err, r"^\S+ \S+ error: reactor: io_uring does not work here: .*\n$")
+                self.assertIn(words, err)
+                self.expect_no_traces()
+
+    def test_with_little_memory_rings_are_made_smaller(self):
+        self.need_strace()
+        tracer = self.start(self.config("shards: 1"), wrap=self.inject("io_uring_setup:error=ENOMEM:when=1..3"))
+        self.assertIn("as configured", self.said())
+        self.expect_pong()
+        self.end_wrapped(tracer)
+
+    def test_a_user_without_locked_memory_is_told_or_served(self):
+        """The kernel's own limit: some count rings against it, some do not."""
+        self.need_root()
+        binary = self.at("brokerd")
+        shutil.copy(BROKERD, binary)
+        os.chmod(self.dir, 0o777)
+
+        def as_nobody():
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+
+        for reactor in ("auto", "io_uring"):
+            config = self.config("shards: 1", f"reactor: {reactor}")
+            os.chmod(config, 0o644)
+            with open(self.at("log"), "wb") as log:
+                self.process = subprocess.Popen([binary, "-c", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                                cwd=self.dir, preexec_fn=as_nobody, user=NOBODY, group=NOBODY,
+                                                extra_groups=[])
+            self.addCleanup(self.process.wait)
+            self.addCleanup(self.process.kill)
+            wait_until("it serves or ends", lambda: " ready\n" in self.log() or self.process.poll() is not None)
+            if " ready\n" in self.log():
+                self.expect_pong()
+                self.stop()
+            else:
+                self.assertEqual(reactor, "io_uring", self.log())
+                self.assertEqual(self.process.wait(), 1)
+                self.assertIn("the limit of locked memory is 0 KiB", self.log())
+
+    def test_no_thread_is_added_and_none_has_other_rights(self):
+        """Known failure 28: no kernel thread of the ring's, and all are the same user."""
+        self.start(self.config("shards: 2"))
+        self.expect_pong()
+        threads = self.tasks("status")
+        self.assertEqual(sorted(threads), ["brokerd", "brokerd-0", "brokerd-1"])
+        self.assertEqual(len({re.search(r"^Uid:.*$", text, re.M).group() for text in threads.values()}), 1)
+        self.stop()
+
+
+def refusal():
+    """Why io_uring does not work on this machine; None: it does."""
+    case = Broker()
+    case.setUp()
+    try:
+        process = case.spawn(case.config("shards: 1"))
+        wait_until("it serves or ends", lambda: " ready\n" in case.log() or process.poll() is not None)
+        return next(iter(re.findall(r"error: reactor: (.*)", case.log())), None)
+    finally:
+        case.doCleanups()
+
+
 if __name__ == "__main__":
+    REFUSAL = refusal() if REACTOR == "io_uring" else None
+    if REFUSAL:
+        print(f"SKIP: {REFUSAL}")
+        raise SystemExit(1 if STRICT else 77)
     unittest.main()

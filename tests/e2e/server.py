@@ -47,6 +47,10 @@ class Server:
     def reference(self):
         return self.kind == "redis"
 
+    @property
+    def multiplexing_api(self):
+        return "io_uring" if self.reactor == "io_uring" and not self.reference else "epoll"
+
     # ------------------------------------------------------------ start
 
     def _redis_command(self):
@@ -116,6 +120,19 @@ class Server:
             if time.monotonic() > until:
                 raise Failure(f"the server did not answer a PING within {DEADLINE} s: {self.output()}")
             time.sleep(0.002)  # a socket that does not exist yet cannot be waited for
+
+    def refusal(self):
+        """Why io_uring does not work on this machine; None: it does."""
+        try:
+            self.start().stop()
+            return None
+        except Failure:
+            found = re.search(r"error: reactor: (.*)", self.output())
+            if not found:
+                raise
+            return found.group(1)
+        finally:
+            self.remove()
 
     # ------------------------------------------------------------ what it is doing
 

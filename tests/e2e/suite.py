@@ -356,6 +356,11 @@ def main():
         print(f"SKIP: no server to test: {reference or args.binary} is not there")
         return 1 if STRICT else 77
     print(f"testing {args.binary}", flush=True)
+    if args.kind == "brokerd" and args.reactor == "io_uring":
+        refusal = Server("brokerd", args.binary).refusal()
+        if refusal:
+            print(f"SKIP: {refusal}")
+            return 1 if STRICT else 77
 
     runner = Runner(args)
     began = time.monotonic()

@@ -54,7 +54,8 @@ static void write_config(const struct process *process, const char *options)
         f = fopen(path, "we");
         if (!f)
                 fail("%s: %m", path);
-        fprintf(f, "%slisteners:\n  - path: %s\n    backlog: 4096\n", options, process->socket);
+        fprintf(f, "%sreactor: %s\nlisteners:\n  - path: %s\n    backlog: 4096\n", options,
+                getenv("BROKERD_REACTOR") ? getenv("BROKERD_REACTOR") : "libev", process->socket);
         fclose(f);
 }
 
@@ -74,6 +75,23 @@ static _Noreturn void child(const struct process *process, pid_t parent)
         execl(program ? program : "src/brokerd", "brokerd", "-c", path, (char *)NULL);
         fprintf(stderr, "%s: %m\n", program ? program : "src/brokerd");
         _exit(127);
+}
+
+/* The broker ended at its start. Where that is for want of io_uring there is nothing to test. */
+static _Noreturn void refused(const struct process *process)
+{
+        char path[128], line[512];
+        const char *why = NULL;
+        FILE *f;
+
+        snprintf(path, sizeof(path), "%s/log", process->directory);
+        f = fopen(path, "re");
+        while (f && !why && fgets(line, sizeof(line), f))
+                why = strstr(line, "io_uring does not work here");
+        if (!why)
+                fail("the broker does not start");
+        printf("SKIP: %s", why);
+        exit(77);
 }
 
 /* Connects and lets the broker close the connection again. Return: whether it accepts. */
@@ -122,7 +140,7 @@ void process_start(struct process *process, const char *options)
                 child(process, parent);
         while (!try_connect(process->socket)) {
                 if (waitpid(process->pid, NULL, WNOHANG) != 0)
-                        fail("the broker does not start");
+                        refused(process);
                 if (clock_now() > deadline)
                         fail("the broker does not accept within %d s", START_SECONDS);
                 nap();
