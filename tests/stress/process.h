@@ -6,9 +6,9 @@
 
 /*
  * One broker as a child process, with a directory, a configuration and a socket of its own. It dies with the
- * program that started it. The program is $BROKERD, or src/brokerd of the build directory; it runs on the reactor
- * $BROKERD_REACTOR, or on libev. Where that is io_uring, and the broker says that it does not work here, the test
- * ends as skipped.
+ * program that started it. The program is $BROKERD, or src/brokerd of the build directory; it runs on the
+ * reactor $BROKERD_REACTOR, or on libev. Where that is io_uring, and the broker says that it does not work
+ * here, the test ends as skipped.
  */
 
 struct process {
