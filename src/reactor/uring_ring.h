@@ -62,7 +62,7 @@ void uring_ring_receive(struct uring_ring *ring, uint64_t tag, int fd);
 /* Sends what the socket's buffer takes at once; never waits, so it completes within uring_ring_enter(). */
 void uring_ring_send(struct uring_ring *ring, uint64_t tag, int fd, const struct iovec *iov, unsigned n);
 
-/* Completes when one of the events (poll(2)) is there; with multi every time that it comes up. */
+/* Completes when one of the events, as of poll, is there; with multi every time that one comes up. */
 void uring_ring_poll(struct uring_ring *ring, uint64_t tag, int fd, unsigned events, bool multi);
 
 /* Ends the request with the tag target, which completes with -ECANCELED unless it has completed already. */
