@@ -545,7 +545,8 @@ static void uring_work_off(struct reactor *r)
                 uring_complete(r, &c);
         }
         r->inbox.n -= n;
-        memmove(r->inbox.v, r->inbox.v + n, r->inbox.n * sizeof(*r->inbox.v));
+        if (r->inbox.n)
+                memmove(r->inbox.v, r->inbox.v + n, r->inbox.n * sizeof(*r->inbox.v));
 }
 
 /* Arms those that ask, and of those that found no buffer as many as there are buffers now. */

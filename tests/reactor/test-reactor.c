@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -22,7 +23,7 @@ struct peer {
         struct stream stream;
         struct buffer in;
         int ends, errors, closed, drained;
-        uint8_t state[256];
+        alignas(16) uint8_t state[256];
 };
 
 struct fixture {

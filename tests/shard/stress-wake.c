@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,7 @@ struct near {
         struct worker *worker;
         int far;
         bool closed;
-        uint8_t state[256];
+        alignas(16) uint8_t state[256];
 };
 
 struct way {
