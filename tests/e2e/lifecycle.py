@@ -336,11 +336,13 @@ class Start(Broker):
             os.setuid(NOBODY)
             self._knock(say)
         os.close(say)
-        for _ in range(3 if SANITIZED else 10):
-            self.start(config)
-            self.stop()
-        os.kill(child, signal.SIGTERM)
-        os.waitpid(child, 0)
+        try:
+            for _ in range(3 if SANITIZED else 10):
+                self.start(config)
+                self.stop()
+        finally:
+            os.kill(child, signal.SIGTERM)
+            os.waitpid(child, 0)
         with os.fdopen(ready) as told:
             self.assertRegex(told.read(), r"^\d+ knocks, \d\d+ refused by permission, 0 let in$")
 
