@@ -72,7 +72,7 @@ struct message_stop {
 /* Counters of a shard, owned by its thread; a copy is the answer to QUERY_STATUS. */
 struct shard_status {
         uint64_t clients, subscriptions;
-        uint64_t channels, patterns; /* with a subscription anywhere, as this shard knows */
+        uint64_t channels, patterns, shard_channels; /* with a subscription anywhere, as this shard knows */
         uint64_t commands;
         uint64_t messages_in;  /* PUBLISH and SPUBLISH executed here */
         uint64_t messages_out; /* deliveries to this shard's clients */

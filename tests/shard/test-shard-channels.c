@@ -387,6 +387,27 @@ START_TEST(pubsub_shows_each_namespace_by_itself)
 }
 END_TEST
 
+/* As every shard knows them, which is once each. */
+START_TEST(status_and_info_count_shard_channels)
+{
+        char *heard;
+        int c;
+
+        start(_i);
+        for (unsigned i = 0; i <= last; i++)
+                free(answer(i, connect_client(i), "SSUBSCRIBE news nix\r\nSUBSCRIBE chan\r\n"));
+        c = cluster_connect(&cl, last, 0);
+        heard = answer(last, c, "INFO stats\r\n");
+        ck_assert_ptr_nonnull(
+                strstr(heard, "\r\npubsub_channels:1\r\npubsub_patterns:0\r\npubsubshard_channels:2\r\n"));
+        free(heard);
+        heard = answer(last, c, "BROKER STATUS\r\n");
+        ck_assert_ptr_nonnull(strstr(heard, "\r\n$14\r\nshard_channels\r\n:2\r\n"));
+        free(heard);
+        cluster_deinit(&cl);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ ends */
 
 static void end_by_reset(int fd)
@@ -461,6 +482,7 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, subscribers_of_both_protocols_share_a_shard_channel, 0, VARIANTS);
         tcase_add_loop_test(cases, a_publisher_waits_at_the_bound_and_loses_nothing, 0, VARIANTS);
         tcase_add_loop_test(cases, pubsub_shows_each_namespace_by_itself, 0, VARIANTS);
+        tcase_add_loop_test(cases, status_and_info_count_shard_channels, 0, VARIANTS);
         tcase_add_loop_test(cases, every_end_takes_the_shard_channels_along, 0, VARIANTS);
 }
 
