@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A change is one byte of flags, the magnitude of n and the size of the name as variable-length numbers (seven
- * bits a byte, lowest first, the top bit set while more follow), and the name. Both ends are one program: a
- * batch that does not parse is a programmer's error.
+ * A change is one byte of flags and the topic's kind, the magnitude of n and the size of the name as
+ * variable-length numbers (seven bits a byte, lowest first, the top bit set while more follow), and the name.
+ * Both ends are one program: a batch that does not parse is a programmer's error.
  */
 
 #include "pubsub/interest.h"
@@ -11,9 +11,9 @@
 #include <assert.h>
 
 enum {
-        CHANGE_PATTERN = 1 << 0,
-        CHANGE_FEWER = 1 << 1,
-        CHANGE_LAST = 1 << 2,
+        CHANGE_KIND = 3, /* mask of an enum topic_kind */
+        CHANGE_FEWER = 1 << 2,
+        CHANGE_LAST = 1 << 3,
 };
 
 #define NUMBER_MAX 5 /* bytes of a 32-bit number */
@@ -54,8 +54,7 @@ void interest_put(struct buffer *batch, enum topic_kind kind, struct bytes name,
 
         assert(n < 0 || (n > 0 && !last));
         assert(name.n <= UINT32_MAX);
-        *end++ = (uint8_t)((kind == TOPIC_PATTERN ? CHANGE_PATTERN : 0) | (n < 0 ? CHANGE_FEWER : 0) |
-                           (last ? CHANGE_LAST : 0));
+        *end++ = (uint8_t)(kind | (n < 0 ? CHANGE_FEWER : 0) | (last ? CHANGE_LAST : 0));
         end = number_put(end, n < 0 ? 0 - (uint32_t)n : (uint32_t)n);
         end = number_put(end, (uint32_t)name.n);
         buffer_put(batch, head, (size_t)(end - head));
@@ -68,10 +67,10 @@ void interest_apply(struct topics *topics, unsigned shard, struct bytes batch)
         while (batch.n > 0) {
                 uint8_t flags = byte_take(&batch);
                 uint32_t n = number_take(&batch), size = number_take(&batch);
-                enum topic_kind kind = flags & CHANGE_PATTERN ? TOPIC_PATTERN : TOPIC_CHANNEL;
+                enum topic_kind kind = flags & CHANGE_KIND;
                 struct bytes name = bytes_of(batch.p, size);
 
-                assert(size <= batch.n);
+                assert(kind < _TOPIC_KIND_N && size <= batch.n);
                 batch = bytes_of(batch.p + size, batch.n - size);
                 if (flags & CHANGE_FEWER)
                         topics_remote_remove(topics, shard, kind, name, n, flags & CHANGE_LAST);

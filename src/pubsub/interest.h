@@ -10,7 +10,7 @@
 
 /*
  * What a shard tells the others about its subscriptions, as bytes of a message: a batch of changes, each "n
- * more" or "n fewer (and that was the last)" of one channel or pattern. A batch is applied whole and in order.
+ * more" or "n fewer (and that was the last)" of one topic. A batch is applied whole and in order.
  */
 
 /* Appends one change to a batch. n > 0: more; n < 0: fewer, last says that none is left on this shard. */

@@ -33,7 +33,8 @@ struct topics {
         struct patterns patterns;
         uint64_t match_generation, sums_generation; /* from 1; a topic starts with 0, which is stale */
 
-        struct topic *last; /* the channel routed last: bursts on one channel are common */
+        struct topic *last;       /* the channel routed last: bursts on one channel are common */
+        struct topic *last_shard; /* the shard channel routed last */
         struct list recent, matched;
         size_t n_recent, recent_max;
         size_t cache_size; /* bytes */
@@ -135,7 +136,7 @@ static struct topic *topic_new(struct topics *topics, enum topic_kind kind, uint
         table_add(&topics->by_name[kind], hash, topic);
         if (kind == TOPIC_CHANNEL) {
                 list_init(&topic->cache);
-        } else {
+        } else if (kind == TOPIC_PATTERN) {
                 patterns_add(&topics->patterns, &topic->pattern, topic_name(topic));
                 patterns_changed(topics);
         }
@@ -147,7 +148,7 @@ static void topic_destroy(struct topics *topics, struct topic *topic)
 {
         if (topic->kind == TOPIC_CHANNEL)
                 free(topic->matches);
-        else
+        else if (topic->kind == TOPIC_PATTERN)
                 patterns_remove(&topics->patterns, &topic->pattern);
         free(topic->members);
         free(topic);
@@ -161,6 +162,8 @@ static void topic_free(struct topics *topics, struct topic *topic)
                 cache_remove(topics, topic);
         if (topics->last == topic)
                 topics->last = NULL;
+        if (topics->last_shard == topic)
+                topics->last_shard = NULL;
         table_remove(&topics->by_name[kind], topic->hash, topic);
         topic_destroy(topics, topic);
         if (kind == TOPIC_PATTERN) {
@@ -320,6 +323,7 @@ struct subscription *topics_subscribe(struct topics *topics, struct subscriber *
         list_add_tail(&subscriber->subscriptions, &s->link);
         table_add(&topics->subscriptions, subscription_hash(subscriber, topic), s);
         subscriber->n[kind]++;
+        subscriber->n_all++;
         topic->n_pending++;
         return s;
 }
@@ -378,6 +382,7 @@ void topics_unsubscribe(struct topics *topics, struct subscription *subscription
         table_remove(&topics->subscriptions, subscription_hash(subscription->subscriber, topic), subscription);
         list_del(&subscription->link);
         subscription->subscriber->n[topic->kind]--;
+        subscription->subscriber->n_all--;
         if (subscription->live)
                 member_remove(topic, subscription);
         else
@@ -488,5 +493,18 @@ struct topic *topics_route(struct topics *topics, struct bytes channel)
         }
         if (topic->sums_generation != topics->sums_generation)
                 topic_sum(topics, topic);
+        return topic_receivers(topic) > 0 ? topic : NULL;
+}
+
+struct topic *topics_route_shard(struct topics *topics, struct bytes channel)
+{
+        struct topic *topic = topics->last_shard;
+
+        if (!topic || !bytes_equal(topic_name(topic), channel)) {
+                topic = topics_find(topics, TOPIC_SHARD, channel);
+                if (!topic)
+                        return NULL;
+                topics->last_shard = topic;
+        }
         return topic_receivers(topic) > 0 ? topic : NULL;
 }

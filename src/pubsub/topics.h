@@ -14,6 +14,10 @@
  * Who wants what, as one shard knows it: its own subscribers by name, and of every other shard whether and how
  * many (interest). One table entry per channel and one per pattern hold both, so a PUBLISH costs one look-up.
  *
+ * Shard channels are a namespace of their own, with nothing else special about them: a channel of the same name
+ * is another topic, and patterns match none of them. (They are called so by Redis, whose clusters keep each on
+ * one shard. Here every shard knows all of them, like any topic.)
+ *
  * A local subscription is first pending (counted, receives nothing) and then live (a member of the topic).
  * topics_subscribe() makes it pending, topics_activate() live. A topic exists while it has a subscription,
  * pending or live, or remote interest; besides, a fixed number of recently published channels is kept for
@@ -25,6 +29,7 @@
 enum topic_kind {
         TOPIC_CHANNEL,
         TOPIC_PATTERN,
+        TOPIC_SHARD, /* a shard channel */
         _TOPIC_KIND_N,
 };
 
@@ -35,6 +40,7 @@ enum topic_kind {
 struct subscriber {
         struct list subscriptions; /* of struct subscription, in the order made */
         uint32_t n[_TOPIC_KIND_N]; /* subscriptions by kind, pending ones included */
+        uint32_t n_all;            /* the sum */
         uint8_t protocol;          /* below SUBSCRIBER_PROTOCOLS; change it by subscriber_set_protocol() */
 };
 
@@ -60,7 +66,7 @@ struct topic {
         uint64_t remote_total;                     /* their number of subscriptions */
 
         union {
-                /* of a channel */
+                /* of a channel; of a shard channel, which nothing matches, all zero */
                 struct {
                         uint64_t
                                 sums_generation; /* match_mask and match_receivers are right when the table's */
@@ -137,7 +143,11 @@ void topics_remote_remove(struct topics *topics, unsigned shard, enum topic_kind
  */
 struct topic *topics_route(struct topics *topics, struct bytes channel);
 
-/* Over the channel and all matching patterns; the topic must come from topics_route(). */
+/* The same for a shard channel, which no pattern matches. */
+struct topic *topics_route_shard(struct topics *topics, struct bytes channel);
+
+/* Over the channel and all matching patterns; the topic must come from topics_route() or topics_route_shard().
+ */
 static inline uint64_t topic_remote_mask(const struct topic *topic)
 {
         return topic->remote_mask | topic->match_mask;

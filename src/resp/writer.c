@@ -21,6 +21,7 @@ static const char writer_pairs[] =
         "8081828384858687888990919293949596979899";
 
 static const char writer_message_head[] = "3\r\n$7\r\nmessage\r\n";
+static const char writer_smessage_head[] = "3\r\n$8\r\nsmessage\r\n";
 static const char writer_pmessage_head[] = "4\r\n$8\r\npmessage\r\n";
 
 /* ---------------------------------------------------------------- bytes at p; each returns what is behind */
@@ -245,6 +246,19 @@ uint8_t *writer_message(uint8_t *p, enum writer_proto proto, struct bytes channe
 {
         p = put_array(p, proto);
         p = put_bytes(p, writer_message_head, sizeof(writer_message_head) - 1);
+        p = put_bulk(p, channel);
+        return put_bulk(p, payload);
+}
+
+size_t writer_smessage_size(size_t channel, size_t payload)
+{
+        return sizeof(writer_smessage_head) + bulk_size(channel) + bulk_size(payload);
+}
+
+uint8_t *writer_smessage(uint8_t *p, enum writer_proto proto, struct bytes channel, struct bytes payload)
+{
+        p = put_array(p, proto);
+        p = put_bytes(p, writer_smessage_head, sizeof(writer_smessage_head) - 1);
         p = put_bulk(p, channel);
         return put_bulk(p, payload);
 }

@@ -36,11 +36,13 @@ void writer_double(struct buffer *b, enum writer_proto proto, double v);
 void writer_verbatim(struct buffer *b, enum writer_proto proto, const char *format3, struct bytes s);
 
 /*
- * Frames of deliveries, written to memory that the caller reserved. `message` and `pmessage` frames of the two
- * protocols have the same size and differ in their first byte only.
+ * Frames of deliveries, written to memory that the caller reserved. `message`, `smessage` and `pmessage` frames
+ * of the two protocols have the same size and differ in their first byte only.
  */
 size_t writer_message_size(size_t channel, size_t payload);
 uint8_t *writer_message(uint8_t *p, enum writer_proto proto, struct bytes channel, struct bytes payload);
+size_t writer_smessage_size(size_t channel, size_t payload);
+uint8_t *writer_smessage(uint8_t *p, enum writer_proto proto, struct bytes channel, struct bytes payload);
 size_t writer_pmessage_size(size_t pattern, size_t channel, size_t payload);
 uint8_t *writer_pmessage(uint8_t *p, enum writer_proto proto, struct bytes pattern, struct bytes channel,
                          struct bytes payload);

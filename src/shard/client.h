@@ -70,7 +70,15 @@ static inline struct client *client_of_subscriber(struct subscriber *s)
 
 static inline unsigned client_subscriptions(const struct client *c)
 {
-        return c->subscriber.n[TOPIC_CHANNEL] + c->subscriber.n[TOPIC_PATTERN];
+        return c->subscriber.n_all;
+}
+
+/* What an acknowledgement tells: shard channels are counted by themselves, channels and patterns together. */
+static inline unsigned client_subscriptions_as(const struct client *c, enum topic_kind kind)
+{
+        unsigned n_shard = c->subscriber.n[TOPIC_SHARD];
+
+        return kind == TOPIC_SHARD ? n_shard : c->subscriber.n_all - n_shard;
 }
 
 /* Takes over an accepted connection. */

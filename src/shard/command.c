@@ -44,8 +44,14 @@ static const struct command command_table[] = {
         { "select", 2, 0, command_select, NULL, "connection", "index",
           "Selects the database; there is only 0." },
         { "shutdown", -1, A, command_shutdown, NULL, "server", NULL, "Stops the broker." },
+        { "spublish", 3, 0, command_spublish, NULL, "pubsub", "shardchannel message",
+          "Posts a message to a shard channel." },
+        { "ssubscribe", -2, S | C, command_ssubscribe, NULL, "pubsub", "shardchannel [shardchannel ...]",
+          "Subscribes to shard channels." },
         { "subscribe", -2, S | C, command_subscribe, NULL, "pubsub", "channel [channel ...]",
           "Subscribes to channels." },
+        { "sunsubscribe", -1, S | C, command_sunsubscribe, NULL, "pubsub", "[shardchannel [shardchannel ...]]",
+          "Ends subscriptions to shard channels, or to all." },
         { "unsubscribe", -1, S | C, command_unsubscribe, NULL, "pubsub", "[channel [channel ...]]",
           "Ends subscriptions to channels, or to all." },
 };
@@ -211,7 +217,7 @@ static bool command_permitted(struct client *c, const struct command *command, c
         return true;
 }
 
-/* Everything but a fitting PUBLISH. */
+/* Everything but a PUBLISH or SPUBLISH that fits. */
 static enum command_result command_dispatch_other(struct client *c, const struct request *request)
 {
         const struct command *command, *parent;
@@ -235,10 +241,12 @@ enum command_result command_dispatch(struct client *c, const struct request *req
 {
         struct shard *s = c->shard;
         enum command_result r;
+        bool publishes = request->argc == 3 && !c->gather && !client_subscriptions(c);
 
-        if (request->argc == 3 && !c->gather && !client_subscriptions(c) &&
-            bytes_is(request->argv[0], "publish")) {
+        if (publishes && bytes_is(request->argv[0], "publish")) {
                 r = command_publish(c, request);
+        } else if (publishes && bytes_is(request->argv[0], "spublish")) {
+                r = command_spublish(c, request);
         } else {
                 if (!PLANTED(7))
                         deliver_settle(s);

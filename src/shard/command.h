@@ -50,10 +50,13 @@ extern const struct command command_broker_rows[];
 extern const struct command command_command_rows[];
 
 enum command_result command_publish(struct client *c, const struct request *request);
+enum command_result command_spublish(struct client *c, const struct request *request);
 enum command_result command_subscribe(struct client *c, const struct request *request);
 enum command_result command_psubscribe(struct client *c, const struct request *request);
+enum command_result command_ssubscribe(struct client *c, const struct request *request);
 enum command_result command_unsubscribe(struct client *c, const struct request *request);
 enum command_result command_punsubscribe(struct client *c, const struct request *request);
+enum command_result command_sunsubscribe(struct client *c, const struct request *request);
 enum command_result command_ping(struct client *c, const struct request *request);
 enum command_result command_echo(struct client *c, const struct request *request);
 enum command_result command_hello(struct client *c, const struct request *request);

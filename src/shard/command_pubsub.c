@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PUBLISH, the subscriptions, and PUBSUB.
+ * PUBLISH and SPUBLISH, the subscriptions, and PUBSUB. A channel, a pattern and a shard channel differ by their
+ * kind of topic only.
  *
  * A subscription is told to the other shards before it is acknowledged, its end before that is acknowledged;
  * the acknowledgements are encoded at once and wait in the gather. With no other shard there is nothing to wait
@@ -16,14 +17,15 @@
 #include "util/bits.h"
 #include "util/plant.h"
 
-/* ------------------------------------------------------------------ PUBLISH */
+/* ------------------------------------------------------------------ PUBLISH, SPUBLISH */
 
-static void publish_remote(struct shard *s, uint64_t targets, struct bytes channel, struct bytes payload)
+static void publish_remote(struct shard *s, uint64_t targets, enum message_type type, struct bytes channel,
+                           struct bytes payload)
 {
         uint32_t size = (uint32_t)(sizeof(struct message_publish) + channel.n + payload.n);
 
         bits_for_each (dst, targets) {
-                uint8_t *p = port_send(s->port, (unsigned)dst, MESSAGE_PUBLISH, size, PORT_COUNTED);
+                uint8_t *p = port_send(s->port, (unsigned)dst, type, size, PORT_COUNTED);
 
                 *(struct message_publish *)(void *)p = (struct message_publish){ (uint32_t)channel.n };
                 p += sizeof(struct message_publish);
@@ -40,11 +42,14 @@ static enum command_result publish_wait(struct client *c, uint64_t gated)
         return COMMAND_WAIT;
 }
 
-enum command_result command_publish(struct client *c, const struct request *request)
+/* Compiled into each of the two commands, so that neither asks at run time which it is. */
+__attribute__((always_inline)) static inline enum command_result
+publish(struct client *c, const struct request *request, enum message_type type)
 {
         struct shard *s = c->shard;
         struct bytes channel = request->argv[1], payload = request->argv[2];
-        struct topic *topic = topics_route(s->topics, channel);
+        struct topic *topic = type == MESSAGE_PUBLISH ? topics_route(s->topics, channel)
+                                                      : topics_route_shard(s->topics, channel);
         uint64_t remote = topic ? topic_remote_mask(topic) : 0;
 
         if (remote & port_gated(s->port) && !PLANTED(13))
@@ -62,16 +67,26 @@ enum command_result command_publish(struct client *c, const struct request *requ
                 deliver_local(s, topic, payload);
         }
         if (remote)
-                publish_remote(s, remote, channel, payload);
+                publish_remote(s, remote, type, channel, payload);
         return COMMAND_DONE;
+}
+
+enum command_result command_publish(struct client *c, const struct request *request)
+{
+        return publish(c, request, MESSAGE_PUBLISH);
+}
+
+enum command_result command_spublish(struct client *c, const struct request *request)
+{
+        return publish(c, request, MESSAGE_SPUBLISH);
 }
 
 /* ------------------------------------------------------------------ subscribe */
 
-static const char *const subscribe_word[_TOPIC_KIND_N] = { "subscribe", "psubscribe" };
-static const char *const unsubscribe_word[_TOPIC_KIND_N] = { "unsubscribe", "punsubscribe" };
+static const char *const subscribe_word[_TOPIC_KIND_N] = { "subscribe", "psubscribe", "ssubscribe" };
+static const char *const unsubscribe_word[_TOPIC_KIND_N] = { "unsubscribe", "punsubscribe", "sunsubscribe" };
 
-/* name NULL: there was nothing to end. count: subscriptions of the client from now on. */
+/* name NULL: there was nothing to end. count: client_subscriptions_as() from now on. */
 static void acknowledge(struct buffer *b, const struct client *c, const char *word, const struct bytes *name,
                         unsigned count)
 {
@@ -114,7 +129,8 @@ static void subscribe_one(struct client *c, struct gather *g, enum topic_kind ki
                         topics_activate(s->topics, sub);
                 }
         }
-        acknowledge(g ? &g->reply : &s->reply, c, subscribe_word[kind], &name, client_subscriptions(c));
+        acknowledge(g ? &g->reply : &s->reply, c, subscribe_word[kind], &name,
+                    client_subscriptions_as(c, kind));
 }
 
 static enum command_result subscribe(struct client *c, const struct request *request, enum topic_kind kind)
@@ -139,6 +155,11 @@ enum command_result command_psubscribe(struct client *c, const struct request *r
         return subscribe(c, request, TOPIC_PATTERN);
 }
 
+enum command_result command_ssubscribe(struct client *c, const struct request *request)
+{
+        return subscribe(c, request, TOPIC_SHARD);
+}
+
 /* ------------------------------------------------------------------ unsubscribe */
 
 /* Ends a subscription, which may be NULL, and acknowledges it under the name. */
@@ -149,13 +170,13 @@ static void unsubscribe_one(struct client *c, struct gather *g, enum topic_kind 
         struct buffer *b = g ? &g->reply : &s->reply;
 
         if (!sub) {
-                acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions(c));
+                acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind));
                 return;
         }
         if (g)
                 gather_add_change(s, &g->batch, kind, name, -1, topics_is_last(sub));
         /* first the answer: the name may be the topic's own, which goes with its last subscription */
-        acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions(c) - 1);
+        acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind) - 1);
         topics_unsubscribe(s->topics, sub);
         s->status.subscriptions--;
 }
@@ -165,7 +186,7 @@ static void unsubscribe_kind(struct client *c, struct gather *g, enum topic_kind
 {
         if (!c->subscriber.n[kind]) {
                 acknowledge(g ? &g->reply : &c->shard->reply, c, unsubscribe_word[kind], NULL,
-                            client_subscriptions(c));
+                            client_subscriptions_as(c, kind));
                 return;
         }
         list_for_each_safe (i, next, &c->subscriber.subscriptions) {
@@ -203,6 +224,11 @@ enum command_result command_punsubscribe(struct client *c, const struct request 
         return unsubscribe(c, request, TOPIC_PATTERN);
 }
 
+enum command_result command_sunsubscribe(struct client *c, const struct request *request)
+{
+        return unsubscribe(c, request, TOPIC_SHARD);
+}
+
 void command_unsubscribe_all(struct client *c)
 {
         struct gather *g = c->shard->peers ? gather_collect(c, GATHER_UNSUBSCRIBE) : NULL;
@@ -214,7 +240,8 @@ void command_unsubscribe_all(struct client *c)
 
 #define PUBSUB_LONG 1000 /* channels to look at in a search that others shall not wait for twice */
 
-static enum command_result pubsub_channels(struct client *c, const struct request *request)
+/* The names of a kind with subscribers, that match the pattern if one is given. */
+static enum command_result pubsub_names(struct client *c, const struct request *request, enum topic_kind kind)
 {
         struct shard *s = c->shard;
         struct buffer names = { 0 };
@@ -226,7 +253,7 @@ static enum command_result pubsub_channels(struct client *c, const struct reques
                               (int)request->argv[1].n, (const char *)request->argv[1].p);
                 return COMMAND_DONE;
         }
-        while ((topic = topics_next(s->topics, TOPIC_CHANNEL, &pos))) {
+        while ((topic = topics_next(s->topics, kind, &pos))) {
                 seen++;
                 if (request->argc == 3 && !glob_match(request->argv[2], topic_name(topic)))
                         continue;
@@ -239,18 +266,38 @@ static enum command_result pubsub_channels(struct client *c, const struct reques
         return seen > PUBSUB_LONG ? COMMAND_YIELD : COMMAND_DONE;
 }
 
-static enum command_result pubsub_numsub(struct client *c, const struct request *request)
+static enum command_result pubsub_channels(struct client *c, const struct request *request)
+{
+        return pubsub_names(c, request, TOPIC_CHANNEL);
+}
+
+static enum command_result pubsub_shardchannels(struct client *c, const struct request *request)
+{
+        return pubsub_names(c, request, TOPIC_SHARD);
+}
+
+static enum command_result pubsub_counts(struct client *c, const struct request *request, enum topic_kind kind)
 {
         struct shard *s = c->shard;
 
         writer_array(&s->reply, 2 * (request->argc - 2));
         for (uint32_t i = 2; i < request->argc; i++) {
-                const struct topic *topic = topics_find(s->topics, TOPIC_CHANNEL, request->argv[i]);
+                const struct topic *topic = topics_find(s->topics, kind, request->argv[i]);
 
                 writer_bulk(&s->reply, request->argv[i]);
                 writer_integer(&s->reply, topic ? (int64_t)topic_subscriptions(topic) : 0);
         }
         return COMMAND_DONE;
+}
+
+static enum command_result pubsub_numsub(struct client *c, const struct request *request)
+{
+        return pubsub_counts(c, request, TOPIC_CHANNEL);
+}
+
+static enum command_result pubsub_shardnumsub(struct client *c, const struct request *request)
+{
+        return pubsub_counts(c, request, TOPIC_SHARD);
 }
 
 static enum command_result pubsub_numpat(struct client *c, const struct request *request)
@@ -267,5 +314,9 @@ const struct command command_pubsub_rows[] = {
           "The number of different patterns subscribed to." },
         { "numsub", -2, 0, pubsub_numsub, NULL, "pubsub", "[<channel> ...]",
           "The number of subscribers of each channel." },
+        { "shardchannels", -2, 0, pubsub_shardchannels, NULL, "pubsub", "[<pattern>]",
+          "The shard channels with subscribers, those that match the pattern if one is given." },
+        { "shardnumsub", -2, 0, pubsub_shardnumsub, NULL, "pubsub", "[<shardchannel> ...]",
+          "The number of subscribers of each shard channel." },
         { 0 },
 };

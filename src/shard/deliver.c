@@ -67,11 +67,22 @@ static void deliver_make_room(struct shard *s, const struct topic *topic, size_t
         }
 }
 
+/* Bytes of the frame that the topic's members get. */
+static size_t deliver_frame_size(const struct topic *topic, struct bytes channel, struct bytes payload)
+{
+        switch (topic->kind) {
+        case TOPIC_PATTERN:
+                return writer_pmessage_size(topic->name_size, channel.n, payload.n);
+        case TOPIC_SHARD:
+                return writer_smessage_size(channel.n, payload.n);
+        default:
+                return writer_message_size(channel.n, payload.n);
+        }
+}
+
 static void deliver_encode(struct deliver *d, const struct topic *topic, struct bytes channel,
                            struct bytes payload)
 {
-        struct bytes pattern = topic_name(topic);
-
         for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++) {
                 struct stage *stage = d->stage[p];
                 uint8_t *at, *end;
@@ -81,20 +92,21 @@ static void deliver_encode(struct deliver *d, const struct topic *topic, struct 
                 at = stage->data + stage->used;
                 if (topic->kind == TOPIC_CHANNEL)
                         end = writer_message(at, p, channel, payload);
+                else if (topic->kind == TOPIC_SHARD)
+                        end = writer_smessage(at, p, channel, payload);
                 else
-                        end = writer_pmessage(at, p, pattern, channel, payload);
+                        end = writer_pmessage(at, p, topic_name(topic), channel, payload);
                 stage->used += (uint32_t)(end - at);
         }
 }
 
 /* One message to the members of a topic, as a run of its own. */
-static void deliver_once(struct shard *s, struct topic *topic, struct bytes channel, struct bytes payload,
-                         size_t size)
+static void deliver_once(struct shard *s, struct topic *topic, struct bytes channel, struct bytes payload)
 {
         struct deliver *d = &s->deliver;
         uint32_t start[SUBSCRIBER_PROTOCOLS];
 
-        deliver_make_room(s, topic, size);
+        deliver_make_room(s, topic, deliver_frame_size(topic, channel, payload));
         for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++)
                 start[p] = d->stage[p] ? d->stage[p]->used : 0;
         deliver_encode(d, topic, channel, payload);
@@ -102,9 +114,10 @@ static void deliver_once(struct shard *s, struct topic *topic, struct bytes chan
         s->status.messages_out += topic->n_members;
 }
 
-static void deliver_run(struct shard *s, struct topic *topic, struct bytes payload, size_t size)
+static void deliver_run(struct shard *s, struct topic *topic, struct bytes payload)
 {
         struct deliver *d = &s->deliver;
+        size_t size = deliver_frame_size(topic, topic_name(topic), payload);
 
         if (d->run != topic || !deliver_has_room(d, topic, size)) {
                 deliver_settle(s);
@@ -154,30 +167,31 @@ static bool deliver_has_patterns(const struct topic *topic)
         return false;
 }
 
-void deliver_local(struct shard *s, struct topic *topic, struct bytes payload)
+/* A channel that patterns match as well: without runs. Out of line, so that the usual way is short. */
+__attribute__((noinline)) static void deliver_matched(struct shard *s, struct topic *topic,
+                                                      struct bytes payload)
 {
         struct bytes channel = topic_name(topic);
-        size_t size;
 
-        if (deliver_repeat(&s->deliver, topic, payload))
-                return;
-        size = writer_message_size(channel.n, payload.n);
-        if (!deliver_has_patterns(topic)) {
-                if (topic->n_members)
-                        deliver_run(s, topic, payload, size);
-                return;
-        }
         deliver_settle(s);
         if (topic->n_members)
-                deliver_once(s, topic, channel, payload, size);
+                deliver_once(s, topic, channel, payload);
         for (uint32_t i = 0; i < topic->n_matches; i++) {
                 struct topic *pattern = topic->matches[i];
 
-                if (!pattern->n_members)
-                        continue;
-                size = writer_pmessage_size(pattern->name_size, channel.n, payload.n);
-                deliver_once(s, pattern, channel, payload, size);
+                if (pattern->n_members)
+                        deliver_once(s, pattern, channel, payload);
         }
+}
+
+void deliver_local(struct shard *s, struct topic *topic, struct bytes payload)
+{
+        if (deliver_repeat(&s->deliver, topic, payload))
+                return;
+        if (deliver_has_patterns(topic))
+                deliver_matched(s, topic, payload);
+        else if (topic->n_members)
+                deliver_run(s, topic, payload);
 }
 
 void deliver_recycle(struct deliver *d)

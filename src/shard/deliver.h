@@ -12,9 +12,10 @@
  * the subscribers as slices.
  *
  * A burst on one channel is one run: later messages only extend it, and it is settled (slices handed out)
- * before anything happens that could tell the difference: another channel, a change of subscriptions, a command
- * other than PUBLISH, a publisher that is itself a subscriber, the end of the turn. A channel that patterns
- * with local subscribers match as well has no runs, since a subscriber's frames of both kinds must alternate.
+ * before anything happens that could tell the difference: another channel (the shard channel of the same name
+ * is another), a change of subscriptions, a command other than PUBLISH and SPUBLISH, a publisher that is itself
+ * a subscriber, the end of the turn. A channel that patterns with local subscribers match as well has no runs,
+ * since a subscriber's frames of both kinds must alternate.
  */
 
 struct shard;
@@ -33,7 +34,8 @@ struct deliver {
 
 void deliver_deinit(struct deliver *d);
 
-/* Queues the payload for every local subscriber of the topic, which comes from topics_route(). */
+/* Queues the payload for every local subscriber of the topic, which comes from topics_route() or
+ * topics_route_shard(). */
 void deliver_local(struct shard *shard, struct topic *topic, struct bytes payload);
 
 /* Hands the open run out. */

@@ -78,6 +78,7 @@ static void info_stats(struct buffer *b, const struct info *info)
         info_number(b, "rejected_connections", info->control->rejected_full);
         info_number(b, "pubsub_channels", info->own->channels);
         info_number(b, "pubsub_patterns", info->own->patterns);
+        info_number(b, "pubsubshard_channels", info->own->shard_channels);
 }
 
 static void info_broker(struct buffer *b, const struct info *info)

@@ -11,7 +11,8 @@
 
 enum message_type {
         MESSAGE_ADOPT = 1, /* control -> shard: message_adopt */
-        MESSAGE_PUBLISH,   /* shard -> shard: message_publish, channel, payload; the only counted one */
+        MESSAGE_PUBLISH,   /* shard -> shard: message_publish, channel, payload; counted, as the next one */
+        MESSAGE_SPUBLISH,  /* shard -> shard: the same for a shard channel */
         MESSAGE_INTEREST,  /* shard -> shard: message_ask, then a batch of pubsub/interest; answered if asked */
         MESSAGE_QUERY,     /* shard -> any: message_query; answered */
         MESSAGE_ANSWER,    /* any -> shard: message_answer, then its bytes */
@@ -71,9 +72,9 @@ struct message_stop {
 /* Counters of a shard, owned by its thread; a copy is the answer to QUERY_STATUS. */
 struct shard_status {
         uint64_t clients, subscriptions;
-        uint64_t channels, patterns; /* with a subscription anywhere, as this shard knows */
+        uint64_t channels, patterns, shard_channels; /* with a subscription anywhere, as this shard knows */
         uint64_t commands;
-        uint64_t messages_in;  /* PUBLISH executed here */
+        uint64_t messages_in;  /* PUBLISH and SPUBLISH executed here */
         uint64_t messages_out; /* deliveries to this shard's clients */
         uint64_t bytes_in;
         uint64_t turns, parks;

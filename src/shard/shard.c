@@ -99,11 +99,12 @@ static void shard_answer(struct shard *s, unsigned dst, const struct message_ask
                 memcpy(p + sizeof(*ask), body, n);
 }
 
-static void shard_on_publish(struct shard *s, struct bytes body)
+static void shard_on_publish(struct shard *s, uint32_t type, struct bytes body)
 {
         const struct message_publish *publish = (const void *)body.p;
         struct bytes channel = bytes_of(body.p + sizeof(*publish), publish->channel_size);
-        struct topic *topic = topics_route(s->topics, channel);
+        struct topic *topic = type == MESSAGE_PUBLISH ? topics_route(s->topics, channel)
+                                                      : topics_route_shard(s->topics, channel);
 
         if (topic)
                 deliver_local(s, topic, bytes_of(channel.p + channel.n, body.n - sizeof(*publish) - channel.n));
@@ -157,8 +158,8 @@ static void shard_on_message(void *arg, const struct port_message *m)
         struct shard *s = arg;
         struct bytes body = bytes_of(m->data, m->size);
 
-        if (m->type == MESSAGE_PUBLISH) {
-                shard_on_publish(s, body);
+        if (m->type == MESSAGE_PUBLISH || m->type == MESSAGE_SPUBLISH) {
+                shard_on_publish(s, m->type, body);
                 return;
         }
         deliver_settle(s);

@@ -17,6 +17,7 @@
         _(subscriptions)                                                                                       \
         _(channels)                                                                                            \
         _(patterns)                                                                                            \
+        _(shard_channels)                                                                                      \
         _(commands)                                                                                            \
         _(messages_in)                                                                                         \
         _(messages_out)                                                                                        \
@@ -41,6 +42,7 @@ struct shard_status status_of(const struct shard *s)
 
         status.channels = topics_count(s->topics, TOPIC_CHANNEL);
         status.patterns = topics_count(s->topics, TOPIC_PATTERN);
+        status.shard_channels = topics_count(s->topics, TOPIC_SHARD);
         status.mesh_sent = mesh->sent;
         status.mesh_received = mesh->received;
         status.mesh_spilled = mesh->spilled;

@@ -124,6 +124,7 @@ class Client:
         self.proto = 2
         self.channels = set()
         self.patterns = set()
+        self.sharded = set()
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.buf = bytearray()
         self.ended = None
@@ -289,13 +290,16 @@ class Client:
     def message(self, channel, payload):
         self.expect_push(b"message", channel, payload)
 
+    def smessage(self, channel, payload):
+        self.expect_push(b"smessage", channel, payload)
+
     def pmessage(self, pattern, channel, payload):
         self.expect_push(b"pmessage", pattern, channel, payload)
 
     def quiet(self):
         """Nothing but the answer to a PING comes next."""
         self.send("PING", "quiet")
-        if self.proto == 2 and (self.channels or self.patterns):
+        if self.proto == 2 and (self.channels or self.patterns or self.sharded):
             self.expect_push(b"pong", b"quiet")
         else:
             self.check(self.read("PONG"), b"quiet", "nothing but the PING's answer")
@@ -318,7 +322,8 @@ class Client:
         self.send(verb, *names)
         for name in names:
             (kind.add if add else kind.discard)(name)
-            self.expect_push(verb.lower(), name, len(self.channels) + len(self.patterns))
+            count = len(kind) if kind is self.sharded else len(self.channels) + len(self.patterns)
+            self.expect_push(verb.lower(), name, count)
 
     def subscribe(self, *names):
         self._change("SUBSCRIBE", names, self.channels, True)
@@ -336,14 +341,25 @@ class Client:
         self._change("PUNSUBSCRIBE", names, self.patterns, False)
         return self
 
-    def publish(self, channel, payload, receivers=None):
+    def ssubscribe(self, *names):
+        self._change("SSUBSCRIBE", names, self.sharded, True)
+        return self
+
+    def sunsubscribe(self, *names):
+        self._change("SUNSUBSCRIBE", names, self.sharded, False)
+        return self
+
+    def publish(self, channel, payload, receivers=None, verb="PUBLISH"):
         """Publishes and checks the number of receivers."""
-        got = self.do("PUBLISH", channel, payload)
+        got = self.do(verb, channel, payload)
         if receivers is not None:
-            self.check(got, receivers, f"receivers of PUBLISH {_short(channel)}")
+            self.check(got, receivers, f"receivers of {verb} {_short(channel)}")
         elif not isinstance(got, int):
-            raise Failure(f"{self.name}: PUBLISH {_short(channel)} replied {_short(got)}")
+            raise Failure(f"{self.name}: {verb} {_short(channel)} replied {_short(got)}")
         return got
+
+    def spublish(self, channel, payload, receivers=None):
+        return self.publish(channel, payload, receivers, "SPUBLISH")
 
     def gone(self, what):
         """The server closed, whatever is still unread."""

@@ -36,7 +36,7 @@ STRICT = os.environ.get("BROKERD_E2E_STRICT", "") not in ("", "0")
 CASE_SECONDS = 600 if HEAVY else 120
 
 MODULES = ["case_commands", "case_errors", "case_requests", "case_delivery", "case_order", "case_vanish",
-           "case_hostile", "case_storms", "case_limits", "case_start", "case_foreign"]
+           "case_hostile", "case_sharded", "case_storms", "case_limits", "case_start", "case_foreign"]
 
 
 class Skip(Exception):
@@ -243,6 +243,8 @@ class Runner:
         control = env.until("a connection after the case", lambda: _control(env.server.path))
         try:
             env.until("no channel is left after the case", lambda: control.do("PUBSUB", "CHANNELS") == [])
+            env.until("no shard channel is left after the case",
+                      lambda: control.do("PUBSUB", "SHARDCHANNELS") == [])
             env.until("no pattern is left after the case", lambda: control.do("PUBSUB", "NUMPAT") == 0)
         finally:
             control.close()

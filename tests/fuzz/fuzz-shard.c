@@ -189,6 +189,13 @@ static void feed_request(struct play *p, const struct peer *peer)
                 "%s\r\n",
                 "PUBLISH %s\r\n",
                 "INFO\r\n",
+                "SSUBSCRIBE %s\r\n",
+                "SUNSUBSCRIBE %s\r\n",
+                "SPUBLISH %s hello\r\n",
+                "SUNSUBSCRIBE\r\n",
+                "SSUBSCRIBE a b ab %s\r\n",
+                "PUBSUB SHARDCHANNELS %s\r\n",
+                "PUBSUB SHARDNUMSUB %s\r\n",
         };
         uint8_t choice = take(p);
         char text[64];
@@ -279,10 +286,12 @@ static void check_forgotten(struct play *p)
                 int fd = cluster_connect(cl, i, 1000);
                 char *heard;
 
-                cluster_say(cl, i, fd, "PUBSUB CHANNELS\r\nPUBSUB NUMPAT\r\nPUBLISH a x\r\n");
+                cluster_say(cl, i, fd,
+                            "PUBSUB CHANNELS\r\nPUBSUB NUMPAT\r\nPUBLISH a x\r\n"
+                            "PUBSUB SHARDCHANNELS\r\nSPUBLISH a x\r\n");
                 cluster_settle(cl);
                 heard = cluster_hear(cl, i, fd);
-                require(!strcmp(heard, "*0\r\n:0\r\n:0\r\n"));
+                require(!strcmp(heard, "*0\r\n:0\r\n:0\r\n*0\r\n:0\r\n"));
                 free(heard);
         }
 }

@@ -13,6 +13,9 @@ START_TEST(a_batch_is_applied_whole_and_in_order)
 
         interest_put(&batch, TOPIC_CHANNEL, bytes_str("news"), 3, false);
         interest_put(&batch, TOPIC_PATTERN, bytes_str("n*"), 1, false);
+        interest_put(&batch, TOPIC_SHARD, bytes_str("news"), 7, false);
+        interest_put(&batch, TOPIC_SHARD, bytes_str("gone"), 1, false);
+        interest_put(&batch, TOPIC_SHARD, bytes_str("gone"), -1, true);
         interest_put(&batch, TOPIC_CHANNEL, bytes_str("gone"), 2, false);
         interest_put(&batch, TOPIC_CHANNEL, bytes_str("gone"), -1, false);
         interest_put(&batch, TOPIC_CHANNEL, bytes_str("gone"), -1, true);
@@ -22,6 +25,8 @@ START_TEST(a_batch_is_applied_whole_and_in_order)
         ck_assert_uint_eq(topics_find(topics, TOPIC_CHANNEL, bytes_str("news"))->remote_total, 2);
         ck_assert_uint_eq(topics_find(topics, TOPIC_CHANNEL, bytes_str("news"))->remote_mask, 1u << 5);
         ck_assert_uint_eq(topics_find(topics, TOPIC_PATTERN, bytes_str("n*"))->remote_total, 1);
+        ck_assert_uint_eq(topics_find(topics, TOPIC_SHARD, bytes_str("news"))->remote_total, 7);
+        ck_assert_ptr_null(topics_find(topics, TOPIC_SHARD, bytes_str("gone")));
         ck_assert_ptr_null(topics_find(topics, TOPIC_CHANNEL, bytes_str("n*")));
         ck_assert_ptr_null(topics_find(topics, TOPIC_CHANNEL, bytes_str("gone")));
         ck_assert_uint_eq(topic_receivers(topics_route(topics, bytes_str("news"))), 3);

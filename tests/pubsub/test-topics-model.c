@@ -83,7 +83,8 @@ static bool name_taken(const struct model *m, unsigned kind, unsigned i)
 
 static void names_make(struct model *m)
 {
-        static const char *const alphabets[] = { "aaabc", "aabc**?[]" };
+        /* many shard channels are named as a channel is */
+        static const char *const alphabets[_TOPIC_KIND_N] = { "aaabc", "aabc**?[]", "aaabc" };
 
         for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++) {
                 for (unsigned i = 0; i < NAMES; i++) {
@@ -200,6 +201,24 @@ static void check_route(struct model *m, struct model_shard *s, unsigned channel
         check_matches(m, s, topic, channel);
 }
 
+static void check_route_shard(struct model *m, struct model_shard *s, unsigned channel)
+{
+        struct topic *topic = topics_route_shard(s->topics, name_of(m, TOPIC_SHARD, channel));
+        uint64_t mask = 0;
+        uint64_t receivers =
+                count_local(s, TOPIC_SHARD, channel, LIVE) + count_remote(s, TOPIC_SHARD, channel, &mask);
+
+        require_eq(topic != NULL, receivers > 0);
+        if (!topic)
+                return;
+        require_eq(topic->kind, TOPIC_SHARD);
+        require_eq(name_index(m, topic), channel);
+        require_eq(topic_receivers(topic), receivers);
+        require_eq(topic_remote_mask(topic), mask);
+        require_eq(topic->n_matches, 0);
+        check_members(s, topic, TOPIC_SHARD, channel);
+}
+
 static void check_walk(struct model *m, struct model_shard *s, unsigned kind)
 {
         bool seen[NAMES] = { false };
@@ -239,13 +258,16 @@ static void check_subscriber(struct model *m, struct model_shard *s, unsigned wh
         list_for_each (i, &subscriber->subscriptions)
                 n_linked++;
         require_eq(n_linked, n);
+        require_eq(subscriber->n_all, n);
 }
 
 static void check_all(struct model *m)
 {
         for (unsigned i = 0; i < SHARDS; i++) {
-                for (unsigned c = 0; c < NAMES; c++)
+                for (unsigned c = 0; c < NAMES; c++) {
                         check_route(m, &m->shards[i], c);
+                        check_route_shard(m, &m->shards[i], c);
+                }
                 for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++)
                         check_walk(m, &m->shards[i], kind);
                 for (unsigned who = 0; who < SUBSCRIBERS; who++)
@@ -366,6 +388,7 @@ static void step(struct model *m)
                 check_route(m, &m->shards[i], channel);
                 if (below(m, 2))
                         check_route(m, &m->shards[i], channel); /* as the one routed last */
+                check_route_shard(m, &m->shards[i], below(m, NAMES));
         }
 }
 
@@ -395,8 +418,8 @@ static void run(uint64_t seed, unsigned steps)
                                 batch_apply(m, to, from);
         check_all(m);
         for (unsigned i = 0; i < SHARDS; i++) {
-                require_eq(topics_count(m->shards[i].topics, TOPIC_CHANNEL), 0);
-                require_eq(topics_count(m->shards[i].topics, TOPIC_PATTERN), 0);
+                for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++)
+                        require_eq(topics_count(m->shards[i].topics, kind), 0);
                 topics_free(m->shards[i].topics);
         }
         free(m);

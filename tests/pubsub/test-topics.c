@@ -28,6 +28,11 @@ static struct topic *route(struct topics *topics, const char *channel)
         return topics_route(topics, bytes_str(channel));
 }
 
+static struct topic *route_shard(struct topics *topics, const char *channel)
+{
+        return topics_route_shard(topics, bytes_str(channel));
+}
+
 START_TEST(a_pending_subscription_counts_but_receives_nothing)
 {
         struct topics *topics = topics_new(&key, 4);
@@ -96,6 +101,74 @@ START_TEST(a_pending_subscription_of_another_keeps_one_from_being_last)
         ck_assert_ptr_null(route(topics, "news"));
         topics_unsubscribe(topics, pending);
         topics_free(topics);
+}
+END_TEST
+
+/* The same name in each namespace, and a pattern that matches it. */
+START_TEST(a_shard_channel_is_a_topic_of_its_own)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct subscriber a, b;
+        struct subscription *pending;
+        struct topic *shard;
+        size_t pos = 0;
+
+        subscriber_init(&a, 0);
+        subscriber_init(&b, 1);
+        ck_assert_ptr_null(route_shard(topics, "news"));
+        join(topics, &a, TOPIC_CHANNEL, "news");
+        join(topics, &a, TOPIC_PATTERN, "n*");
+        ck_assert_ptr_null(route_shard(topics, "news"));
+        ck_assert_ptr_null(
+                topics_find(topics, TOPIC_SHARD, bytes_str("news"))); /* not for a match cache either */
+
+        pending = topics_subscribe(topics, &b, TOPIC_SHARD, bytes_str("news"));
+        shard = pending->topic;
+        ck_assert_ptr_null(route_shard(topics, "news"));
+        ck_assert_uint_eq(topics_count(topics, TOPIC_SHARD), 0);
+        topics_activate(topics, pending);
+        ck_assert_ptr_eq(route_shard(topics, "news"), shard);
+        ck_assert_ptr_eq(route_shard(topics, "news"), shard); /* as the one routed last */
+        ck_assert_uint_eq(topic_receivers(shard), 1);
+        ck_assert_uint_eq(shard->n_matches, 0);
+        ck_assert_ptr_null(route_shard(topics, "next"));
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 2);
+        ck_assert_ptr_ne(route(topics, "news"), shard);
+
+        ck_assert_uint_eq(b.n[TOPIC_SHARD], 1);
+        ck_assert_uint_eq(b.n[TOPIC_CHANNEL], 0);
+        ck_assert_uint_eq(b.n_all, 1);
+        ck_assert_uint_eq(a.n_all, 2);
+        ck_assert_uint_eq(topics_count(topics, TOPIC_CHANNEL), 1);
+        ck_assert_uint_eq(topics_count(topics, TOPIC_SHARD), 1);
+        ck_assert_ptr_eq(topics_next(topics, TOPIC_SHARD, &pos), shard);
+        ck_assert_ptr_null(topics_next(topics, TOPIC_SHARD, &pos));
+
+        leave(topics, &b, TOPIC_SHARD, "news");
+        ck_assert_ptr_null(route_shard(topics, "news"));
+        ck_assert_uint_eq(b.n_all, 0);
+        ck_assert_uint_eq(topic_receivers(route(topics, "news")), 2);
+        leave(topics, &a, TOPIC_CHANNEL, "news");
+        leave(topics, &a, TOPIC_PATTERN, "n*");
+        topics_free(topics);
+}
+END_TEST
+
+START_TEST(a_shard_channel_has_remote_interest_of_its_own)
+{
+        struct topics *topics = topics_new(&key, 4);
+
+        topics_remote_add(topics, 2, TOPIC_SHARD, bytes_str("news"), 3);
+        topics_remote_add(topics, 4, TOPIC_CHANNEL, bytes_str("news"), 1);
+        topics_remote_add(topics, 5, TOPIC_PATTERN, bytes_str("*"), 1);
+        ck_assert_uint_eq(topic_receivers(route_shard(topics, "news")), 3);
+        ck_assert_uint_eq(topic_remote_mask(route_shard(topics, "news")), 1u << 2);
+        ck_assert_uint_eq(topic_remote_mask(route(topics, "news")), 1u << 4 | 1u << 5);
+        topics_remote_remove(topics, 2, TOPIC_SHARD, bytes_str("news"), 3, true);
+        ck_assert_ptr_null(route_shard(topics, "news"));
+        ck_assert_ptr_null(topics_find(topics, TOPIC_SHARD, bytes_str("news")));
+        topics_remote_add(topics, 2, TOPIC_SHARD, bytes_str("news"), 1);
+        topics_free(topics); /* remote interest may be left */
 }
 END_TEST
 
@@ -405,6 +478,8 @@ static void add(TCase *tests)
         tcase_add_test(tests, a_pending_subscription_counts_but_receives_nothing);
         tcase_add_test(tests, a_pending_pattern_routes_nothing_until_it_is_live);
         tcase_add_test(tests, a_pending_subscription_of_another_keeps_one_from_being_last);
+        tcase_add_test(tests, a_shard_channel_is_a_topic_of_its_own);
+        tcase_add_test(tests, a_shard_channel_has_remote_interest_of_its_own);
         tcase_add_test(tests, members_are_counted_by_protocol);
         tcase_add_test(tests, remote_interest_makes_and_ends_topics);
         tcase_add_test(tests, counts_of_a_cached_pattern_stay_right_as_they_change);

@@ -142,6 +142,23 @@ START_TEST(messages_have_the_size_foretold_and_differ_in_one_byte)
 }
 END_TEST
 
+START_TEST(shard_messages_have_the_size_foretold_and_differ_in_one_byte)
+{
+        static const char expected[] = "*3\r\n$8\r\nsmessage\r\n$4\r\nnews\r\n$12\r\nhello, world\r\n";
+        size_t n = writer_smessage_size(4, 12);
+        uint8_t *p = malloc(n);
+
+        ck_assert_uint_eq(n, sizeof(expected) - 1);
+        ck_assert_ptr_eq(writer_smessage(p, WRITER_RESP2, BYTES_LITERAL("news"), BYTES_LITERAL("hello, world")),
+                         p + n);
+        ck_assert_mem_eq(p, expected, n);
+        writer_smessage(p, WRITER_RESP3, BYTES_LITERAL("news"), BYTES_LITERAL("hello, world"));
+        ck_assert_int_eq(p[0], '>');
+        ck_assert_mem_eq(p + 1, expected + 1, n - 1);
+        free(p);
+}
+END_TEST
+
 START_TEST(pattern_messages_have_the_size_foretold_and_differ_in_one_byte)
 {
         static const char expected[] =
@@ -189,6 +206,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, doubles_as_redis_7_writes_them);
         tcase_add_test(cases, digits_are_those_of_printf);
         tcase_add_test(cases, messages_have_the_size_foretold_and_differ_in_one_byte);
+        tcase_add_test(cases, shard_messages_have_the_size_foretold_and_differ_in_one_byte);
         tcase_add_test(cases, pattern_messages_have_the_size_foretold_and_differ_in_one_byte);
         tcase_add_test(cases, replies_follow_each_other_in_one_buffer);
 }

@@ -802,7 +802,7 @@ static void expect_counters(char *text, size_t size, unsigned n, const char *say
                 "\r\n"
                 "# Stats\r\ntotal_connections_received:55\r\ntotal_commands_processed:%u\r\n"
                 "total_net_input_bytes:%llu\r\nrejected_connections:66\r\npubsub_channels:1\r\n"
-                "pubsub_patterns:2\r\n"
+                "pubsub_patterns:2\r\npubsubshard_channels:0\r\n"
                 "\r\n"
                 "# "
                 "Broker\r\nshards:%u\r\nreactor:fake\r\nreactor_reason:\r\nmessages_in:2\r\nmessages_out:%u\r\n"
@@ -872,7 +872,8 @@ START_TEST(info_keeps_its_place_in_a_pipeline)
         sscanf(heard,
                ">3 $9 subscribe $1 x :1 =%*d txt:# Stats total_connections_received:55 "
                "total_commands_processed:2 "
-               "total_net_input_bytes:%*d rejected_connections:66 pubsub_channels:1 pubsub_patterns:0 =4 txt: "
+               "total_net_input_bytes:%*d rejected_connections:66 pubsub_channels:1 pubsub_patterns:0 "
+               "pubsubshard_channels:0 =4 txt: "
                "=%*d txt:# Clients connected_clients:1 maxclients:100 :1 >3 $7 message $1 x $1 1 %n",
                &n);
         ck_assert_msg(n > 0 && !heard[n], "%s", heard);

@@ -7,8 +7,8 @@
  *
  * Checked at every step: no shard sleeps with something announced to it and no wake under way. Checked in every
  * client's stream: replies in order and of the right kind, nothing before its acknowledgement or after the end
- * of a subscription, each publisher's messages in the order sent across channels and patterns. In the end, when
- * everybody sleeps: what had to be delivered was, once; every buffer is freed.
+ * of a subscription, each publisher's messages in the order sent across channels, patterns and shard channels.
+ * In the end, when everybody sleeps: what had to be delivered was, once; every buffer is freed.
  *
  *      sim [--seeds N] [--first SEED] [--verbose]
  */
@@ -22,6 +22,7 @@
 #include <ucontext.h>
 
 #include "pubsub/glob.h"
+#include "pubsub/topics.h"
 #include "shard/message.h"
 #include "support/cluster.h"
 #include "util/clock.h"
@@ -37,6 +38,16 @@
 static const char *const channel_names[NAMES] = { "a", "ab", "b", "abc" };
 static const char *const pattern_names[NAMES] = { "a*", "*b", "?", "*" };
 
+/* What each kind of topic calls things; channels and shard channels have the same names. */
+static const struct {
+        const char *prefix; /* of the commands and of the words that acknowledge and deliver */
+        const char *const *names;
+} kinds[_TOPIC_KIND_N] = {
+        [TOPIC_CHANNEL] = { "", channel_names },
+        [TOPIC_PATTERN] = { "p", pattern_names },
+        [TOPIC_SHARD] = { "s", channel_names },
+};
+
 /* ------------------------------------------------------------------ what the clients know */
 
 enum expect_kind { EXPECT_SUB, EXPECT_UNSUB, EXPECT_PUBLISH, EXPECT_PONG, EXPECT_RESET };
@@ -44,7 +55,7 @@ enum expect_kind { EXPECT_SUB, EXPECT_UNSUB, EXPECT_PUBLISH, EXPECT_PONG, EXPECT
 /* A reply that is due. */
 struct expect {
         enum expect_kind kind;
-        bool pattern;
+        enum topic_kind topic;
         unsigned name;
         unsigned publish;     /* index in sim.publishes */
         unsigned first, last; /* the client's intervals that the reply begins or ends */
@@ -52,12 +63,13 @@ struct expect {
 
 struct publish {
         unsigned client, channel;
+        bool shard;             /* to the shard channel */
         uint64_t said, replied; /* steps; replied 0: not yet */
 };
 
 /* A subscription as its client sees it. */
 struct interval {
-        bool pattern;
+        enum topic_kind topic;
         unsigned name;
         uint64_t acked, ending; /* steps; 0: not yet */
         bool ended;
@@ -72,7 +84,7 @@ struct client {
         unsigned n_due, done_due, cap_due;
         struct interval *intervals;
         unsigned n_intervals;
-        bool wants[2][NAMES];               /* subscriptions, once all that was said is done */
+        bool wants[_TOPIC_KIND_N][NAMES];   /* subscriptions, once all that was said is done */
         unsigned last_publish[CLIENTS_MAX]; /* newest publish of each publisher that was seen, plus 1 */
         struct buffer heard;
 };
@@ -190,19 +202,19 @@ static unsigned client_wants(const struct client *c)
 {
         unsigned n = 0;
 
-        for (unsigned k = 0; k < 2; k++)
+        for (unsigned k = 0; k < _TOPIC_KIND_N; k++)
                 for (unsigned i = 0; i < NAMES; i++)
                         n += c->wants[k][i];
         return n;
 }
 
 /* Return: the index of the interval that ends, n_intervals when there is none. */
-static unsigned client_end_interval(struct sim *sim, struct client *c, bool pattern, unsigned name)
+static unsigned client_end_interval(struct sim *sim, struct client *c, enum topic_kind topic, unsigned name)
 {
         for (unsigned i = 0; i < c->n_intervals; i++) {
                 struct interval *v = &c->intervals[i];
 
-                if (v->pattern != pattern || v->name != name || v->ending)
+                if (v->topic != topic || v->name != name || v->ending)
                         continue;
                 v->ending = sim->step;
                 return i;
@@ -212,28 +224,27 @@ static unsigned client_end_interval(struct sim *sim, struct client *c, bool patt
 
 static void client_subscribe(struct sim *sim, struct client *c)
 {
-        bool pattern = below(sim, 2);
+        enum topic_kind topic = below(sim, _TOPIC_KIND_N);
         unsigned n = 1 + below(sim, 3);
         char line[64];
 
-        snprintf(line, sizeof(line), "%sSUBSCRIBE", pattern ? "P" : "");
+        snprintf(line, sizeof(line), "%sSUBSCRIBE", kinds[topic].prefix);
         for (unsigned i = 0; i < n; i++) {
                 unsigned name = below(sim, NAMES);
                 struct expect e;
 
                 strcat(line, " ");
-                strcat(line, pattern ? pattern_names[name] : channel_names[name]);
+                strcat(line, kinds[topic].names[name]);
                 e = (struct expect){ .kind = EXPECT_SUB,
-                                     .pattern = pattern,
+                                     .topic = topic,
                                      .name = name,
                                      .first = c->n_intervals,
                                      .last = c->n_intervals };
-                if (!c->wants[pattern][name]) {
-                        c->wants[pattern][name] = true;
+                if (!c->wants[topic][name]) {
+                        c->wants[topic][name] = true;
                         c->intervals = mem_realloc(c->intervals, (c->n_intervals + 1) * sizeof(*c->intervals));
-                        c->intervals[c->n_intervals++] = (struct interval){ .pattern = pattern,
-                                                                            .name = name,
-                                                                            .copies = mem_zalloc(4096) };
+                        c->intervals[c->n_intervals++] =
+                                (struct interval){ .topic = topic, .name = name, .copies = mem_zalloc(4096) };
                         e.last++;
                 }
                 client_expect(c, e);
@@ -244,16 +255,15 @@ static void client_subscribe(struct sim *sim, struct client *c)
 
 static void client_unsubscribe(struct sim *sim, struct client *c)
 {
-        bool pattern = below(sim, 2);
+        enum topic_kind topic = below(sim, _TOPIC_KIND_N);
         unsigned name = below(sim, NAMES);
-        struct expect e = { .kind = EXPECT_UNSUB, .pattern = pattern, .name = name };
+        struct expect e = { .kind = EXPECT_UNSUB, .topic = topic, .name = name };
         char line[64];
 
-        snprintf(line, sizeof(line), "%sUNSUBSCRIBE %s\r\n", pattern ? "P" : "",
-                 pattern ? pattern_names[name] : channel_names[name]);
-        e.first = client_end_interval(sim, c, pattern, name);
+        snprintf(line, sizeof(line), "%sUNSUBSCRIBE %s\r\n", kinds[topic].prefix, kinds[topic].names[name]);
+        e.first = client_end_interval(sim, c, topic, name);
         e.last = e.first + (e.first < c->n_intervals);
-        c->wants[pattern][name] = false;
+        c->wants[topic][name] = false;
         client_expect(c, e);
         client_say(sim, c, line);
 }
@@ -261,6 +271,7 @@ static void client_unsubscribe(struct sim *sim, struct client *c)
 static void client_publish(struct sim *sim, struct client *c)
 {
         unsigned channel = below(sim, NAMES), size = below(sim, 8) ? below(sim, 20) : below(sim, 400);
+        bool shard = below(sim, 3) == 0;
         char line[512];
 
         if (sim->n_publishes == 4096)
@@ -270,17 +281,17 @@ static void client_publish(struct sim *sim, struct client *c)
                 sim->publishes = mem_realloc(sim->publishes, sim->cap_publishes * sizeof(*sim->publishes));
         }
         sim->publishes[sim->n_publishes] =
-                (struct publish){ .client = c->index, .channel = channel, .said = sim->step };
+                (struct publish){ .client = c->index, .channel = channel, .shard = shard, .said = sim->step };
         client_expect(c, (struct expect){ .kind = EXPECT_PUBLISH, .publish = sim->n_publishes });
-        snprintf(line, sizeof(line), "PUBLISH %s %u:%u:%0*d\r\n", channel_names[channel], c->index,
-                 sim->n_publishes, (int)size, 0);
+        snprintf(line, sizeof(line), "%sPUBLISH %s %u:%u:%0*d\r\n", shard ? "S" : "", channel_names[channel],
+                 c->index, sim->n_publishes, (int)size, 0);
         sim->n_publishes++;
         client_say(sim, c, line);
 }
 
 static void client_reset(struct sim *sim, struct client *c)
 {
-        for (unsigned k = 0; k < 2; k++)
+        for (unsigned k = 0; k < _TOPIC_KIND_N; k++)
                 for (unsigned i = 0; i < NAMES; i++) {
                         client_end_interval(sim, c, k, i);
                         c->wants[k][i] = false;
@@ -359,14 +370,16 @@ static size_t parse_value(struct bytes b, char words[8][512], unsigned *n, unsig
         return head;
 }
 
-static bool name_matches(bool pattern, unsigned name, unsigned channel)
+static bool interval_matches(const struct interval *v, const struct publish *m)
 {
-        if (!pattern)
-                return name == channel;
-        return glob_match(bytes_str(pattern_names[name]), bytes_str(channel_names[channel]));
+        if (m->shard != (v->topic == TOPIC_SHARD))
+                return false;
+        if (v->topic != TOPIC_PATTERN)
+                return v->name == m->channel;
+        return glob_match(bytes_str(pattern_names[v->name]), bytes_str(channel_names[m->channel]));
 }
 
-static void heard_message(struct sim *sim, struct client *c, bool pattern, const char *name,
+static void heard_message(struct sim *sim, struct client *c, enum topic_kind topic, const char *name,
                           const char *channel, const char *payload)
 {
         unsigned publisher, publish;
@@ -379,11 +392,10 @@ static void heard_message(struct sim *sim, struct client *c, bool pattern, const
         for (unsigned i = 0; i < c->n_intervals; i++) {
                 struct interval *v = &c->intervals[i];
 
-                if (v->pattern == pattern && v->acked && !v->ended &&
-                    !strcmp(name, pattern ? pattern_names[v->name] : channel_names[v->name]))
+                if (v->topic == topic && v->acked && !v->ended && !strcmp(name, kinds[topic].names[v->name]))
                         found = v;
         }
-        if (!found)
+        if (!found || !interval_matches(found, &sim->publishes[publish]))
                 sim_fail(sim, "a message outside its subscription", c->index);
         if (found->copies[publish]++)
                 sim_fail(sim, "a message came twice", c->index);
@@ -406,12 +418,11 @@ static void heard_reply(struct sim *sim, struct client *c, char words[8][512])
         case EXPECT_SUB:
         case EXPECT_UNSUB: {
                 bool sub = e->kind == EXPECT_SUB;
-                const char *expected = e->pattern ? sub ? "psubscribe" : "punsubscribe"
-                                       : sub      ? "subscribe"
-                                                  : "unsubscribe";
+                char expected[16];
 
-                if (strcmp(word, expected) ||
-                    strcmp(name, e->pattern ? pattern_names[e->name] : channel_names[e->name]))
+                snprintf(expected, sizeof(expected), "%s%s", kinds[e->topic].prefix,
+                         sub ? "subscribe" : "unsubscribe");
+                if (strcmp(word, expected) || strcmp(name, kinds[e->topic].names[e->name]))
                         sim_fail(sim, "another acknowledgement than asked for", c->index);
                 if (e->first < e->last && sub)
                         c->intervals[e->first].acked = sim->step;
@@ -457,9 +468,11 @@ static void client_hear(struct sim *sim, struct client *c)
                         break;
                 buffer_consume(&c->heard, got);
                 if (!strcmp(words[1], "message"))
-                        heard_message(sim, c, false, words[2], words[2], words[3]);
+                        heard_message(sim, c, TOPIC_CHANNEL, words[2], words[2], words[3]);
+                else if (!strcmp(words[1], "smessage"))
+                        heard_message(sim, c, TOPIC_SHARD, words[2], words[2], words[3]);
                 else if (!strcmp(words[1], "pmessage"))
-                        heard_message(sim, c, true, words[2], words[3], words[4]);
+                        heard_message(sim, c, TOPIC_PATTERN, words[2], words[3], words[4]);
                 else if (strcmp(words[1], "server"))
                         heard_reply(sim, c, words);
         }
@@ -602,7 +615,7 @@ static void check_end(struct sim *sim)
                                 const struct publish *m = &sim->publishes[p];
                                 /* a message under way when its subscription ends may be dropped */
                                 bool must = v->acked && !v->ending && m->replied && m->said > v->acked &&
-                                            name_matches(v->pattern, v->name, m->channel);
+                                            interval_matches(v, m);
 
                                 if (must && !v->copies[p])
                                         sim_fail(sim, "a message was lost", i);
