@@ -72,10 +72,13 @@ static struct slice *outq_at(const struct outq *q, uint32_t i)
 /* The queue ran empty: nothing may keep memory for it. */
 static void outq_idle(struct outq *q)
 {
+        uint64_t sent = q->sent;
+
         q->own = stage_unref(q->own);
         if (q->v != q->few)
                 free(q->v);
         outq_init(q);
+        q->sent = sent;
 }
 
 void outq_clear(struct outq *q)
@@ -169,6 +172,7 @@ void outq_consume(struct outq *q, size_t n)
 {
         assert(n <= q->bytes);
         q->bytes -= n;
+        q->sent += n;
         while (n) {
                 struct slice *s = outq_at(q, 0);
 

@@ -3,12 +3,14 @@
 
 #include "shard/command.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "resp/writer.h"
 #include "shard/client.h"
+#include "shard/counts.h"
 #include "shard/gather.h"
 #include "shard/state.h"
 #include "util/plant.h"
@@ -58,6 +60,12 @@ static const struct command command_table[] = {
 
 /* ------------------------------------------------------------------ errors */
 
+void command_error_coded(struct client *c, const char *text)
+{
+        counts_error(&c->shard->counts, text);
+        writer_error(&c->shard->reply, text);
+}
+
 void command_error(struct client *c, const char *format, ...)
 {
         char text[1024] = "ERR ";
@@ -66,7 +74,7 @@ void command_error(struct client *c, const char *format, ...)
         va_start(ap, format);
         vsnprintf(text + 4, sizeof(text) - 4, format, ap);
         va_end(ap);
-        writer_error(&c->shard->reply, text);
+        command_error_coded(c, text);
 }
 
 static void command_error_unknown(struct client *c, const struct request *request)
@@ -95,9 +103,47 @@ static int command_compare(const void *key, const void *row)
         return r ? r : (name->n > n) - (name->n < n);
 }
 
-static const struct command *command_find(struct bytes name)
+const struct command *command_find(struct bytes name)
 {
         return bsearch(&name, command_table, COMMAND_N, sizeof(*command_table), command_compare);
+}
+
+static unsigned command_n_subs(const struct command *command)
+{
+        unsigned n = 0;
+
+        while (command->subcommands && command->subcommands[n].name)
+                n++;
+        return n;
+}
+
+unsigned command_number(const struct command *command, const struct command *parent)
+{
+        unsigned n = COMMAND_N;
+
+        if (!parent)
+                return (unsigned)(command - command_table);
+        for (const struct command *row = command_table; row < parent; row++)
+                n += command_n_subs(row);
+        return n + (unsigned)(command - parent->subcommands);
+}
+
+const struct command *command_at(unsigned number, const struct command **parentp)
+{
+        *parentp = NULL;
+        if (number < COMMAND_N)
+                return &command_table[number];
+        number -= COMMAND_N;
+        for (const struct command *row = command_table; row < command_table + COMMAND_N; row++) {
+                unsigned n = command_n_subs(row);
+
+                if (number < n) {
+                        *parentp = row;
+                        return &row->subcommands[number];
+                }
+                number -= n;
+        }
+        return NULL;
 }
 
 static const struct command *command_find_sub(const struct command *parent, struct bytes name)
@@ -116,12 +162,16 @@ static bool command_arity_fits(const struct command *command, uint32_t argc)
 /* ------------------------------------------------------------------ dispatch */
 
 /* The help of a container, from its rows. */
-static void command_help(struct client *c, const struct command *parent)
+static void command_help(struct client *c, const struct command *parent, uint32_t argc)
 {
         struct buffer *b = &c->shard->reply;
         char line[160];
         size_t n = 3;
 
+        if (argc != 2) {
+                command_error(c, "wrong number of arguments for '%s|help' command", parent->name);
+                return;
+        }
         for (const struct command *row = parent->subcommands; row->name; row++)
                 n += 2;
         writer_array(b, n);
@@ -141,7 +191,16 @@ static void command_help(struct client *c, const struct command *parent)
                 writer_simple(b, line);
         }
         writer_simple(b, "HELP");
-        writer_simple(b, "    Print this help.");
+        writer_simple(b, "    Prints this help.");
+}
+
+static struct count_command *command_counter(const struct client *c, const struct command *command,
+                                             const struct command *parent)
+{
+        unsigned number = command_number(command, parent);
+
+        assert(number < COUNTS_COMMANDS_MAX);
+        return &c->shard->counts.commands[number];
 }
 
 static const char *command_upper(const struct command *command, char name[32])
@@ -170,10 +229,12 @@ static const struct command *command_resolve(struct client *c, const struct requ
                 return command;
         if (request->argc == 1) {
                 command_error(c, "wrong number of arguments for '%s' command", command->name);
+                command_counter(c, command, NULL)->rejected++;
                 return NULL;
         }
-        if (bytes_is(request->argv[1], "help") && request->argc == 2) {
-                command_help(c, command);
+        if (bytes_is(request->argv[1], "help")) {
+                command_help(c, command, request->argc);
+                command_counter(c, command, NULL)->calls++;
                 return NULL;
         }
         sub = command_find_sub(command, request->argv[1]);
@@ -197,7 +258,7 @@ static bool command_permitted(struct client *c, const struct command *command, c
                 return false;
         }
         if ((command->flags | (parent ? parent->flags : 0)) & COMMAND_ADMIN && !c->admin) {
-                writer_error(&c->shard->reply, "NOPERM only uid 0 and the broker's own user may administer it");
+                command_error_coded(c, "NOPERM only uid 0 and the broker's own user may administer it");
                 return false;
         }
         if (c->subscriber.protocol == WRITER_RESP2 && client_subscriptions(c) &&
@@ -209,6 +270,25 @@ static bool command_permitted(struct client *c, const struct command *command, c
                 return false;
         }
         return true;
+}
+
+static enum command_result command_run(struct client *c, const struct request *request,
+                                       const struct command *command, const struct command *parent)
+{
+        struct count_command *count = command_counter(c, command, parent);
+        uint64_t *errors = &c->shard->counts.n_errors, before = *errors;
+        enum command_result r;
+
+        if (!command_permitted(c, command, parent, request->argc)) {
+                count->rejected++;
+                return COMMAND_DONE;
+        }
+        r = command->run(c, request);
+        if (r != COMMAND_WAIT) {
+                count->calls++;
+                count->failed += *errors != before;
+        }
+        return r;
 }
 
 /* Everything but a fitting PUBLISH. */
@@ -226,9 +306,7 @@ static enum command_result command_dispatch_other(struct client *c, const struct
                         return COMMAND_WAIT;
         }
         command = command_resolve(c, request, &parent);
-        if (!command || !command_permitted(c, command, parent, request->argc))
-                return COMMAND_DONE;
-        return command->run(c, request);
+        return command ? command_run(c, request, command, parent) : COMMAND_DONE;
 }
 
 enum command_result command_dispatch(struct client *c, const struct request *request)
@@ -239,13 +317,12 @@ enum command_result command_dispatch(struct client *c, const struct request *req
         if (request->argc == 3 && !c->gather && !client_subscriptions(c) &&
             bytes_is(request->argv[0], "publish")) {
                 r = command_publish(c, request);
-        } else {
-                if (!PLANTED(7))
-                        deliver_settle(s);
-                r = command_dispatch_other(c, request);
+                *s->publish_calls += r != COMMAND_WAIT;
+                return r;
         }
-        s->status.commands += r != COMMAND_WAIT;
-        return r;
+        if (!PLANTED(7))
+                deliver_settle(s);
+        return command_dispatch_other(c, request);
 }
 
 /* ------------------------------------------------------------------ COMMAND */

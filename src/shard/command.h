@@ -43,6 +43,16 @@ struct command {
  */
 enum command_result command_dispatch(struct client *c, const struct request *request);
 
+/* The row of a name; NULL: there is none. */
+const struct command *command_find(struct bytes name);
+
+/*
+ * Rows have numbers without gaps, first those of the table in their order, then the subcommands of each. The
+ * parent is NULL for a row of the table. Return: the row of a number; NULL behind the last.
+ */
+unsigned command_number(const struct command *command, const struct command *parent);
+const struct command *command_at(unsigned number, const struct command **parentp);
+
 /* The subcommand rows of the containers and the handlers, for the table in command.c. */
 extern const struct command command_pubsub_rows[];
 extern const struct command command_client_rows[];
@@ -68,6 +78,9 @@ enum command_result command_list_all(struct client *c, const struct request *req
 
 /* Appends "-ERR " and a formatted text to the replies; bytes that would break a line become blanks. */
 void command_error(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for a text that begins with a code of its own. */
+void command_error_coded(struct client *c, const char *text);
 
 /* Drops the client's subscriptions and tells the other shards, in a gather whose reply is shard.reply. */
 void command_unsubscribe_all(struct client *c);

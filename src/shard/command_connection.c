@@ -134,8 +134,8 @@ static bool hello_options(struct client *c, const struct request *request)
 
                 if (bytes_is(request->argv[i], "auth") && left >= 2) {
                         if (!bytes_equal(request->argv[i + 1], BYTES_LITERAL("default"))) {
-                                writer_error(&c->shard->reply,
-                                             "WRONGPASS invalid username-password pair or user is disabled.");
+                                command_error_coded(
+                                        c, "WRONGPASS invalid username-password pair or user is disabled.");
                                 return false;
                         }
                         i += 2;
@@ -165,7 +165,7 @@ enum command_result command_hello(struct client *c, const struct request *reques
                         return COMMAND_DONE;
                 }
                 if (version < 2 || version > 3) {
-                        writer_error(&c->shard->reply, "NOPROTO unsupported protocol version");
+                        command_error_coded(c, "NOPROTO unsupported protocol version");
                         return COMMAND_DONE;
                 }
                 if (!hello_options(c, request))
@@ -244,7 +244,7 @@ const struct command command_client_rows[] = {
 static enum command_result broker_status(struct client *c, const struct request *request)
 {
         (void)request;
-        status_begin(c, status_write);
+        status_begin(c, QUERY_STATUS, status_write);
         return COMMAND_DONE;
 }
 
@@ -255,7 +255,8 @@ const struct command command_broker_rows[] = {
 
 enum command_result command_info(struct client *c, const struct request *request)
 {
-        status_begin(c, info_write)->sections = info_sections(request->argv + 1, request->argc - 1);
+        status_begin(c, QUERY_COUNTS, info_write)->sections =
+                info_sections(request->argv + 1, request->argc - 1);
         return COMMAND_DONE;
 }
 

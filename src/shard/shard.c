@@ -17,6 +17,7 @@
 #include "mesh/waker.h"
 #include "pubsub/interest.h"
 #include "shard/client.h"
+#include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/state.h"
 #include "shard/status.h"
@@ -119,9 +120,11 @@ static void shard_on_interest(struct shard *s, unsigned source, struct bytes bod
 
 static void shard_on_query(struct shard *s, unsigned source, const struct message_query *query)
 {
-        struct shard_status status = status_of(s);
+        struct buffer body = { 0 };
 
-        shard_answer(s, source, &query->ask, &status, sizeof(status));
+        status_answer(s, query->kind, &body);
+        shard_answer(s, source, &query->ask, body.data, buffer_size(&body));
+        buffer_deinit(&body);
 }
 
 static void shard_on_stop(struct shard *s, const struct message_stop *stop)
@@ -474,6 +477,8 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         s->port = options->port;
         s->peers = (bit(options->n_shards) - 1) & ~bit(options->id);
         s->limits = (struct reader_limits){ options->request_max, options->request_max };
+        s->publish_calls =
+                &s->counts.commands[command_number(command_find(BYTES_LITERAL("publish")), NULL)].calls;
         s->topics = topics_new(&options->hash_key, SHARD_RECENT);
         stage_pool_init(&s->stages, DELIVER_STAGE_BYTES, SHARD_STAGES_IDLE);
         stage_pool_init(&s->chunks, SHARD_CHUNK_BYTES, SHARD_CHUNKS_IDLE);

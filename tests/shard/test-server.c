@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* Commands about the server, on whole shards with fake reactors: what they count, show and answer. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shard/client.h"
+#include "shard/command.h"
+#include "shard/counts.h"
+#include "shard/state.h"
+#include "support/cluster.h"
+#include "support/suite.h"
+
+static struct cluster cl;
+static const unsigned shard_counts[] = { 1, 3 };
+
+static void start(unsigned n_shards)
+{
+        struct cluster_options options = { .n_shards = n_shards,
+                                           .capacity = 2,
+                                           .backlog_bytes = 400,
+                                           .output_max = 100000,
+                                           .drain_budget = 3 };
+
+        cluster_init(&cl, &options);
+}
+
+/* Says something and lets everything happen. Return: what comes back; the caller frees it. */
+static char *answer(unsigned shard, int fd, const char *say)
+{
+        cluster_say(&cl, shard, fd, say);
+        cluster_settle(&cl);
+        return cluster_hear(&cl, shard, fd);
+}
+
+static void check(unsigned shard, int fd, const char *say, const char *expected)
+{
+        char *heard = answer(shard, fd, say);
+
+        ck_assert_str_eq(heard, expected);
+        free(heard);
+}
+
+/* The lines of a section of INFO. */
+static void check_section(int fd, const char *section, const char *lines)
+{
+        char say[64], *heard, *text;
+
+        snprintf(say, sizeof(say), "INFO %s\r\n", section);
+        heard = answer(0, fd, say);
+        text = strchr(heard, '#');
+        ck_assert_ptr_nonnull(text);
+        text = strchr(text, '\n') + 1;
+        ck_assert_uint_ge(strlen(text), 2);
+        text[strlen(text) - 2] = 0;
+        ck_assert_str_eq(text, lines);
+        free(heard);
+}
+
+/* A line of INFO that is a number. */
+static unsigned long long number(int fd, const char *name)
+{
+        char *heard = answer(0, fd, "INFO everything\r\n"), *at, key[64];
+        unsigned long long n;
+
+        snprintf(key, sizeof(key), "\n%s:", name);
+        at = strstr(heard, key);
+        ck_assert_msg(at != NULL, "no %s in %s", name, heard);
+        n = strtoull(at + strlen(key), NULL, 10);
+        free(heard);
+        return n;
+}
+
+/* ------------------------------------------------------------------ counters */
+
+START_TEST(rows_of_commands_have_numbers_without_gaps)
+{
+        const struct command *command, *parent, *last = NULL;
+        unsigned n = 0;
+
+        for (; (command = command_at(n, &parent)); n++) {
+                ck_assert_uint_eq(command_number(command, parent), n);
+                ck_assert_ptr_nonnull(command->name);
+                if (!parent) {
+                        ck_assert_ptr_eq(command_find(bytes_str(command->name)), command);
+                        ck_assert(!last || strcmp(last->name, command->name) < 0);
+                        last = command;
+                }
+        }
+        ck_assert_uint_gt(n, 20);
+        ck_assert_uint_le(n, COUNTS_COMMANDS_MAX);
+        ck_assert_ptr_null(command_at(n + 1, &parent));
+}
+END_TEST
+
+START_TEST(commands_are_counted_on_every_shard)
+{
+        int c, other, plain;
+        unsigned last;
+
+        start(shard_counts[_i]);
+        last = cl.n_shards - 1;
+        c = cluster_connect(&cl, 0, 77);
+        other = cluster_connect(&cl, last, 77);
+        plain = cluster_connect(&cl, last, 77);
+        check(0, c, "PING\r\nPUBLISH a b\r\nclient ID\r\n", "+PONG\r\n:0\r\n:1\r\n");
+        check(last, plain, "publish a b\r\nPING\r\nPUBLISH a b\r\n", ":0\r\n+PONG\r\n:0\r\n");
+        free(answer(last, other, "SUBSCRIBE x\r\nPUBLISH a b\r\nPING\r\nUNSUBSCRIBE\r\n"));
+        free(answer(last, other,
+                    "ECHO\r\nCLIENT SETNAME\r\nCLIENT\r\nBROKER STATUS\r\nSELECT 7\r\nPING a b\r\n"));
+        free(answer(last, other, "CLIENT HELP\r\nNOSUCH\r\nCLIENT NOSUCH\r\nHELLO 4\r\nHELLO 2 AUTH x y\r\n"));
+        check_section(
+                c, "commandstats",
+                "cmdstat_client:calls=1,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
+                "cmdstat_echo:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
+                "cmdstat_hello:calls=2,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=2\r\n"
+                "cmdstat_ping:calls=4,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=1\r\n"
+                "cmdstat_publish:calls=3,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
+                "cmdstat_select:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=1\r\n"
+                "cmdstat_subscribe:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n"
+                "cmdstat_unsubscribe:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n"
+                "cmdstat_broker|status:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
+                "cmdstat_client|id:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n"
+                "cmdstat_client|setname:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n");
+        check_section(c, "errorstats",
+                      "errorstat_ERR:count=8\r\nerrorstat_NOPERM:count=1\r\nerrorstat_NOPROTO:count=1\r\n"
+                      "errorstat_WRONGPASS:count=1\r\n");
+        ck_assert_uint_eq(number(c, "total_error_replies"), 11);
+        ck_assert_uint_eq(number(c, "total_commands_processed"), 14 + 3);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(a_protocol_error_counts_as_an_error)
+{
+        int c, bad;
+
+        start(shard_counts[_i]);
+        c = cluster_connect(&cl, 0, 77);
+        bad = cluster_connect(&cl, cl.n_shards - 1, 77);
+        free(answer(cl.n_shards - 1, bad, "*x\r\n"));
+        check_section(c, "errorstats", "errorstat_ERR:count=1\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* A PUBLISH that waits for room is counted once. */
+START_TEST(a_command_that_waits_is_counted_once)
+{
+        static const char say[] = "PUBLISH x 1234567890123456789012345678901234567890\r\n";
+        const struct count_command *count;
+        int c, pub, sub;
+
+        start(3);
+        count = &cl.shards[0]->counts.commands[command_number(command_find(bytes_str("publish")), NULL)];
+        c = cluster_connect(&cl, 0, 77);
+        sub = cluster_connect(&cl, 1, 77);
+        pub = cluster_connect(&cl, 0, 77);
+        free(answer(1, sub, "SUBSCRIBE x\r\n"));
+        for (int i = 0; i < 50; i++)
+                cluster_say(&cl, 0, pub, say);
+        cluster_turn(&cl, 0);
+        cluster_turn(&cl, 0);
+        ck_assert_uint_lt(buffer_size(&fake_stream(cl.fakes[0], pub)->out), 50 * strlen(":1\r\n"));
+        cluster_settle(&cl);
+        ck_assert_uint_eq(buffer_size(&fake_stream(cl.fakes[0], pub)->out), 50 * strlen(":1\r\n"));
+        ck_assert_uint_eq(count->calls, 50);
+        ck_assert_uint_eq(number(c, "messages_in"), 50);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* By clients that are here and by those that left; what is queued is not sent yet. */
+START_TEST(bytes_that_clients_took_are_counted)
+{
+        unsigned long long before;
+        unsigned last;
+        int c, other;
+
+        start(shard_counts[_i]);
+        last = cl.n_shards - 1;
+        c = cluster_connect(&cl, 0, 77);
+        other = cluster_connect(&cl, last, 77);
+        before = number(c, "total_net_output_bytes");
+        ck_assert_uint_eq(before, 0);
+        before = number(c, "total_net_output_bytes");
+        ck_assert_uint_gt(before, 100);
+        check(last, other, "ECHO 1234567890\r\n", "$10\r\n1234567890\r\n");
+        fake_accept(cl.fakes[last], other, 7);
+        check(last, other, "ECHO 1234567890\r\n", "$10\r\n12");
+        ck_assert_uint_eq(cl.shards[last]->status.bytes_out, 0);
+        list_for_each (i, &cl.shards[last]->clients) {
+                struct client *client = container_of(i, struct client, all);
+
+                if (client->stream.fd == other)
+                        ck_assert_uint_eq(client->stream.out.sent, 17 + 7);
+        }
+        fake_accept(cl.fakes[last], other, SIZE_MAX);
+        check(last, other, "QUIT\r\n", "34567890\r\n+OK\r\n");
+        ck_assert(!cluster_is_open(&cl, last, other));
+        ck_assert_uint_eq(cl.shards[last]->status.bytes_out, 17 + 17 + 5);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(memory_and_cpu_are_those_of_the_process)
+{
+        int c;
+
+        start(1);
+        c = cluster_connect(&cl, 0, 77);
+        ck_assert_uint_gt(number(c, "used_memory_rss"), 100000);
+        ck_assert_uint_gt(number(c, "total_system_memory"), number(c, "used_memory_rss"));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* their allocators tell nothing */
+        ck_assert_uint_gt(number(c, "used_memory"), 10000);
+#endif
+        ck_assert_uint_eq(number(c, "maxmemory"), 0);
+        ck_assert_uint_lt(number(c, "used_cpu_user") + number(c, "used_cpu_sys"), 100);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+static void add_counters(TCase *cases)
+{
+        tcase_add_test(cases, rows_of_commands_have_numbers_without_gaps);
+        tcase_add_loop_test(cases, commands_are_counted_on_every_shard, 0, 2);
+        tcase_add_loop_test(cases, a_protocol_error_counts_as_an_error, 0, 2);
+        tcase_add_test(cases, a_command_that_waits_is_counted_once);
+        tcase_add_loop_test(cases, bytes_that_clients_took_are_counted, 0, 2);
+        tcase_add_test(cases, memory_and_cpu_are_those_of_the_process);
+}
+
+static void add(TCase *cases)
+{
+        add_counters(cases);
+}
+
+int main(void)
+{
+        return suite_run("server", add);
+}
