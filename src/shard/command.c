@@ -27,6 +27,8 @@ static const struct command command_table[] = {
           "A container for commands about the connection." },
         { "command", -1, 0, command_list_all, command_command_rows, "server", NULL,
           "Details about all commands." },
+        { "config", -2, A, NULL, command_config_rows, "server", NULL,
+          "A container for commands about the configuration." },
         { "echo", 2, 0, command_echo, NULL, "connection", "message", "Returns the message." },
         { "hello", -1, 0, command_hello, NULL, "connection",
           "[protover [AUTH username password] [SETNAME clientname]]", "Switches the protocol." },
@@ -286,7 +288,7 @@ static enum command_result command_run(struct client *c, const struct request *r
         r = command->run(c, request);
         if (r != COMMAND_WAIT) {
                 count->calls++;
-                count->failed += *errors != before;
+                count->failed += *errors > before; /* less: it reset the counters */
         }
         return r;
 }

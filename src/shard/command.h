@@ -58,6 +58,7 @@ extern const struct command command_pubsub_rows[];
 extern const struct command command_client_rows[];
 extern const struct command command_broker_rows[];
 extern const struct command command_command_rows[];
+extern const struct command command_config_rows[];
 
 enum command_result command_publish(struct client *c, const struct request *request);
 enum command_result command_subscribe(struct client *c, const struct request *request);

@@ -466,6 +466,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         int r;
 
         assert(options->request_max <= SHARD_REQUEST_MAX);
+        assert(options->n_settings <= SHARD_SETTINGS_MAX);
         r = options->reactor_ops->init(&s->reactor, &options->reactor, &sink);
         if (r) {
                 free(s);

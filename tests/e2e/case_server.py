@@ -107,3 +107,90 @@ def info_tells_about_memory_and_cpu(env):
     for name in ("used_cpu_sys", "used_cpu_user", "used_cpu_sys_children", "used_cpu_user_children"):
         need(re.fullmatch(r"\d+\.\d{6}", fields[name]), f"{name}: {fields[name]}")
     need(float(fields["used_cpu_sys"]) + float(fields["used_cpu_user"]) > 0, f"{fields}")
+
+
+# ---------------------------------------------------------------- CONFIG
+
+def _config(client, *patterns):
+    reply = client.do("CONFIG", "GET", *patterns)
+    need(not isinstance(reply, Error), f"CONFIG GET {patterns}: {reply!r}")
+    if isinstance(reply, dict):
+        return reply
+    return dict(zip(reply[::2], reply[1::2]))
+
+
+@case()
+def config_get_shows_settings(env):
+    c = env.connect()
+    need(_config(c, "save") == {b"save": b""}, "save")
+    need(_config(c, "MaxClients", "maxclients")[b"MaxClients"].isdigit(), "a name as it was spelled")
+    need(_config(c, "nosuch") == {} and _config(c, "") == {}, "no setting")
+    some = _config(c, "maxmemor?", "appendonl[x-z]", "UNIX*")
+    need(some == {b"maxmemory": b"0", b"appendonly": b"no", b"unixsocket": env.server.path.encode(),
+                  b"unixsocketperm": some.get(b"unixsocketperm")}, f"{some}")
+    every = _config(c, "*")
+    for name in (b"maxclients", b"maxmemory", b"proto-max-bulk-len", b"client-output-buffer-limit", b"timeout",
+                 b"databases", b"save", b"appendonly", b"unixsocket", b"unixsocketperm", b"port",
+                 b"slowlog-max-len", b"notify-keyspace-events"):
+        need(name in every, f"{name} in {every}")
+    need(every[b"maxclients"].decode() == info(c, "clients")["maxclients"], "maxclients")
+    c.expect_error("ERR wrong number of arguments for 'config|get' command", "CONFIG", "GET")
+    c.expect_error("ERR wrong number of arguments for 'config' command", "CONFIG")
+    c.expect_error("ERR unknown subcommand 'FOO'. Try CONFIG HELP.", "CONFIG", "FOO")
+    c.expect_error("ERR wrong number of arguments for 'config|help' command", "CONFIG", "HELP", "x")
+    text = c.do("CONFIG", "HELP")
+    need(text[0] == "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", f"{text}")
+    need(text[-2:] == ["HELP", "    Prints this help."], f"{text}")
+
+
+@case(brokerd="has options of its own")
+def config_get_shows_options_of_the_file(env):
+    c = env.connect()
+    options = _config(c, "*_*", "listeners", "shards", "reactor")
+    for name in (b"max_clients", b"max_request_bytes", b"ring_capacity", b"backlog_bytes", b"log_level", b"shards"):
+        need(name in options, f"{name} in {options}")
+    need(env.server.path.encode() in options[b"listeners"].split(), f"{options}")
+    need(options[b"shards"] == b"%d" % env.shards and options[b"reactor"] == env.server.reactor.encode(), f"{options}")
+
+
+@case(brokerd="its configuration can be changed")
+def config_cannot_be_changed(env):
+    c = env.connect()
+    for args in (("maxclients", "5"), ("MAXCLIENTS", "5", "nosuch", "1")):
+        c.expect_error("ERR CONFIG SET failed (possibly related to argument 'maxclients') - can't set immutable "
+                       "config: brokerd reads its configuration from its file, at the start", "CONFIG", "SET", *args)
+    c.expect_error("ERR Rewriting config file: brokerd does not write its configuration, which nothing changes",
+                   "CONFIG", "REWRITE")
+
+
+@case()
+def config_set_names_what_it_does_not_know(env):
+    c = env.connect()
+    c.expect_error("ERR Unknown option or number of arguments for CONFIG SET - 'a'", "CONFIG", "SET", "a", "b")
+    c.expect_error("ERR syntax error", "CONFIG", "SET", "maxclients", "5", "x")
+    c.expect_error("ERR wrong number of arguments for 'config|set' command", "CONFIG", "SET", "maxclients")
+    c.expect_error("ERR wrong number of arguments for 'config|rewrite' command", "CONFIG", "REWRITE", "x")
+
+
+@case()
+def config_resetstat_begins_to_count_anew(env):
+    asker, clients = env.connect(), env.spread()
+    for c in clients:
+        c.publish("nobody", "x", 0)
+        c.send("NOSUCH")
+        need(isinstance(c.read("an error"), Error), "an error")
+    asker.expect_error("ERR wrong number of arguments for 'config|resetstat' command", "CONFIG", "RESETSTAT", "x")
+    asker.ok("CONFIG", "RESETSTAT")
+    fields = info(asker, "everything")
+    need("errorstat_ERR" not in fields, f"{fields}")
+    need(_calls(asker, "publish") == [0, 0, 0] and _calls(asker, "config|resetstat") == [1, 0, 0], f"{fields}")
+    need(int(fields["total_commands_processed"]) == 1 and fields["total_error_replies"] == "0", f"{fields}")
+    need(int(fields["total_connections_received"]) == 0, f"{fields}")
+    need(int(fields["connected_clients"]) == len(clients) + 1, f"{fields}")
+    need(0 < int(fields["total_net_input_bytes"]) < 500, f"{fields}")
+    need(int(fields["total_net_output_bytes"]) < 10000, f"{fields}")
+    for c in clients:
+        c.publish("nobody", "x", 0)
+    need(_calls(asker, "publish") == [len(clients), 0, 0], "calls after the reset")
+    env.connect().quiet()
+    need(info(asker, "stats")["total_connections_received"] == "1", "connections after the reset")

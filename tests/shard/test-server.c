@@ -231,9 +231,128 @@ static void add_counters(TCase *cases)
         tcase_add_test(cases, memory_and_cpu_are_those_of_the_process);
 }
 
+/* ------------------------------------------------------------------ CONFIG */
+
+static const struct shard_setting settings[] = {
+        { "maxclients", "100" }, { "maxmemory", "0" }, { "save", "" }, { "max_clients", "200" }
+};
+
+static void start_with_settings(unsigned n_shards)
+{
+        struct cluster_options options = { .n_shards = n_shards,
+                                           .capacity = 2,
+                                           .backlog_bytes = 400,
+                                           .output_max = 100000,
+                                           .drain_budget = 3,
+                                           .settings = settings,
+                                           .n_settings = sizeof(settings) / sizeof(*settings) };
+
+        cluster_init(&cl, &options);
+}
+
+START_TEST(config_get_finds_settings_by_name_and_pattern)
+{
+        char long_pattern[400];
+        int c;
+
+        start_with_settings(1);
+        c = cluster_connect(&cl, 0, 0);
+        check(0, c, "CONFIG GET maxclients\r\n", "*2\r\n$10\r\nmaxclients\r\n$3\r\n100\r\n");
+        check(0, c, "config get MaxClients SAVE maxclients\r\n",
+              "*4\r\n$10\r\nMaxClients\r\n$3\r\n100\r\n$4\r\nSAVE\r\n$0\r\n\r\n");
+        check(0, c, "CONFIG GET max*CL* nosuch S[a-b]ve\r\n",
+              "*6\r\n$10\r\nmaxclients\r\n$3\r\n100\r\n$4\r\nsave\r\n$0\r\n\r\n"
+              "$11\r\nmax_clients\r\n$3\r\n200\r\n");
+        check(0, c, "CONFIG GET nosuch max \"\"\r\n", "*0\r\n");
+        snprintf(long_pattern, sizeof(long_pattern), "CONFIG GET %s%0300d\r\n", "*", 0);
+        check(0, c, long_pattern, "*0\r\n");
+        free(answer(0, c, "HELLO 3\r\n"));
+        check(0, c, "CONFIG GET maxm*\r\n", "%1\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(config_is_read_only_and_for_administrators)
+{
+        static const char noperm[] = "-NOPERM only uid 0 and the broker's own user may administer it\r\n";
+        int c, other;
+
+        start_with_settings(1);
+        c = cluster_connect(&cl, 0, 0);
+        other = cluster_connect(&cl, 0, 77);
+        check(0, c, "CONFIG SET maxCLIENTS 5\r\n",
+              "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - can't set immutable "
+              "config: "
+              "brokerd reads its configuration from its file, at the start\r\n");
+        check(0, c, "CONFIG SET nosuch 5\r\n",
+              "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'\r\n");
+        check(0, c, "CONFIG SET maxclients 5 save\r\n", "-ERR syntax error\r\n");
+        check(0, c, "CONFIG SET maxclients\r\n", "-ERR wrong number of arguments for 'config|set' command\r\n");
+        check(0, c, "CONFIG REWRITE\r\n",
+              "-ERR Rewriting config file: brokerd does not write its configuration, which nothing "
+              "changes\r\n");
+        check(0, c, "CONFIG HELP x\r\n", "-ERR wrong number of arguments for 'config|help' command\r\n");
+        check(0, other, "CONFIG GET *\r\n", noperm);
+        check(0, other, "CONFIG SET maxclients 5\r\n", noperm);
+        check(0, other, "CONFIG REWRITE\r\n", noperm);
+        check(0, other, "CONFIG RESETSTAT\r\n", noperm);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* On every shard, whichever is asked; what is there now stays, and so does what BROKER STATUS counts. */
+START_TEST(config_resetstat_sets_the_counters_of_all_shards_to_0)
+{
+        static const char *const zero[] = { "messages_in", "messages_out", "output_limit_closed",
+                                            "protocol_errors", "total_error_replies" };
+        char *heard;
+        int c, root, pub, bad;
+        unsigned last;
+
+        start(shard_counts[_i]);
+        last = cl.n_shards - 1;
+        c = cluster_connect(&cl, 0, 77);
+        root = cluster_connect(&cl, last, 0);
+        pub = cluster_connect(&cl, last, 77);
+        bad = cluster_connect(&cl, 0, 77);
+        free(answer(0, c, "HELLO 3\r\nSUBSCRIBE x\r\nNOSUCH\r\n"));
+        check(last, pub, "PUBLISH x 1\r\nPUBLISH x 2\r\n", ":1\r\n:1\r\n");
+        free(answer(0, bad, "*x\r\n"));
+        free(answer(0, c, ""));
+        ck_assert_uint_eq(number(c, "messages_out"), 2);
+        ck_assert_uint_eq(number(c, "protocol_errors"), 1);
+        check(last, root, "CONFIG RESETSTAT\r\n", "+OK\r\n");
+        check_section(c, "errorstats", "");
+        for (unsigned i = 0; i < sizeof(zero) / sizeof(*zero); i++)
+                ck_assert_uint_eq(number(c, zero[i]), 0);
+        ck_assert_uint_eq(number(c, "total_commands_processed"), 1 + 1 + sizeof(zero) / sizeof(*zero));
+        ck_assert_uint_lt(number(c, "total_net_input_bytes"), 300);
+        ck_assert_uint_lt(number(c, "total_net_output_bytes"), 20000);
+        ck_assert_uint_eq(number(c, "connected_clients"), 3);
+        ck_assert_uint_eq(number(c, "pubsub_channels"), 1);
+        check(last, pub, "PUBLISH x 3\r\n", ":1\r\n");
+        free(answer(0, c, ""));
+        ck_assert_uint_eq(number(c, "messages_in"), 1);
+        ck_assert_uint_eq(number(c, "messages_out"), 1);
+        heard = answer(last, root, "BROKER STATUS\r\n");
+        ck_assert_ptr_nonnull(strstr(heard, "$11\r\nmessages_in\r\n:3\r\n"));
+        ck_assert_ptr_nonnull(strstr(heard, "$15\r\nprotocol_errors\r\n:1\r\n"));
+        free(heard);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+static void add_config(TCase *cases)
+{
+        tcase_add_test(cases, config_get_finds_settings_by_name_and_pattern);
+        tcase_add_test(cases, config_is_read_only_and_for_administrators);
+        tcase_add_loop_test(cases, config_resetstat_sets_the_counters_of_all_shards_to_0, 0, 2);
+}
+
 static void add(TCase *cases)
 {
         add_counters(cases);
+        add_config(cases);
 }
 
 int main(void)
