@@ -11,6 +11,7 @@
 #include "resp/writer.h"
 #include "shard/client.h"
 #include "shard/counts.h"
+#include "shard/foreign.h"
 #include "shard/gather.h"
 #include "shard/state.h"
 #include "util/plant.h"
@@ -21,6 +22,9 @@
 
 /* Sorted by name: command_find() searches it by halves. */
 static const struct command command_table[] = {
+        { "acl", -2, 0, NULL, command_acl_rows, "server", NULL, "A container for commands about users." },
+        { "auth", -2, 0, command_auth, NULL, "connection", "[username] password",
+          "Names the user; there is only default, without a password." },
         { "broker", -2, A, NULL, command_broker_rows, "server", NULL,
           "A container for commands of the broker." },
         { "client", -2, 0, NULL, command_client_rows, "connection", NULL,
@@ -29,11 +33,21 @@ static const struct command command_table[] = {
           "Details about all commands." },
         { "config", -2, A, NULL, command_config_rows, "server", NULL,
           "A container for commands about the configuration." },
+        { "dbsize", 1, 0, command_dbsize, NULL, "server", NULL, "The number of keys: 0." },
         { "echo", 2, 0, command_echo, NULL, "connection", "message", "Returns the message." },
+        { "flushall", -1, 0, command_flush, NULL, "server", "[ASYNC|SYNC]",
+          "Deletes all keys, of which there are none." },
+        { "flushdb", -1, 0, command_flush, NULL, "server", "[ASYNC|SYNC]",
+          "Deletes all keys, of which there are none." },
+        { "function", -2, 0, NULL, command_function_rows, "scripting", NULL,
+          "A container for commands about functions." },
         { "hello", -1, 0, command_hello, NULL, "connection",
           "[protover [AUTH username password] [SETNAME clientname]]", "Switches the protocol." },
         { "info", -1, 0, command_info, NULL, "server", "[section [section ...]]",
           "Counters of the broker as lines of text." },
+        { "keys", 2, 0, command_keys, NULL, "generic", "pattern", "The keys that match: none." },
+        { "latency", -2, 0, NULL, command_latency_rows, "server", NULL,
+          "A container for commands about latencies." },
         { "ping", -1, S, command_ping, NULL, "connection", "[message]", "Tests the connection." },
         { "psubscribe", -2, S | C, command_psubscribe, NULL, "pubsub", "pattern [pattern ...]",
           "Subscribes to channels that match patterns." },
@@ -45,11 +59,18 @@ static const struct command command_table[] = {
           "Ends subscriptions to patterns, or to all." },
         { "quit", -1, S, command_quit, NULL, "connection", NULL, "Closes the connection." },
         { "reset", 1, S, command_reset, NULL, "connection", NULL, "Brings the connection back to its start." },
+        { "role", 1, 0, command_role, NULL, "server", NULL, "The role in a replication: a master, alone." },
+        { "scan", -2, 0, command_scan, NULL, "generic", "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+          "Goes through the keys: none." },
         { "select", 2, 0, command_select, NULL, "connection", "index",
           "Selects the database; there is only 0." },
         { "shutdown", -1, A, command_shutdown, NULL, "server", NULL, "Stops the broker." },
+        { "slowlog", -2, 0, NULL, command_slowlog_rows, "server", NULL,
+          "A container for commands about slow commands." },
         { "subscribe", -2, S | C, command_subscribe, NULL, "pubsub", "channel [channel ...]",
           "Subscribes to channels." },
+        { "time", 1, 0, command_time, NULL, "server", NULL,
+          "The time: seconds, and microseconds of the second." },
         { "unsubscribe", -1, S | C, command_unsubscribe, NULL, "pubsub", "[channel [channel ...]]",
           "Ends subscriptions to channels, or to all." },
 };
@@ -79,8 +100,10 @@ void command_error(struct client *c, const char *format, ...)
         command_error_coded(c, text);
 }
 
+/* In the words of Redis; a command that only Redis has is told apart behind them. */
 static void command_error_unknown(struct client *c, const struct request *request)
 {
+        const char *reason = foreign_reason(request->argv[0]);
         char args[160] = "";
         size_t n = 0;
 
@@ -88,9 +111,10 @@ static void command_error_unknown(struct client *c, const struct request *reques
                 n += (size_t)snprintf(args + n, sizeof(args) - n, "'%.*s' ",
                                       (int)(request->argv[i].n < 128 - n ? request->argv[i].n : 128 - n),
                                       (const char *)request->argv[i].p);
-        command_error(c, "unknown command '%.*s', with args beginning with: %s",
+        command_error(c, "unknown command '%.*s', with args beginning with: %s%s%s%s",
                       (int)(request->argv[0].n < 128 ? request->argv[0].n : 128),
-                      (const char *)request->argv[0].p, args);
+                      (const char *)request->argv[0].p, args, reason ? "(brokerd " : "", reason ? reason : "",
+                      reason ? ")" : "");
 }
 
 /* ------------------------------------------------------------------ look-up */
@@ -148,7 +172,7 @@ const struct command *command_at(unsigned number, const struct command **parentp
         return NULL;
 }
 
-static const struct command *command_find_sub(const struct command *parent, struct bytes name)
+const struct command *command_find_sub(const struct command *parent, struct bytes name)
 {
         for (const struct command *row = parent->subcommands; row && row->name; row++)
                 if (bytes_is(name, row->name))
@@ -326,132 +350,3 @@ enum command_result command_dispatch(struct client *c, const struct request *req
                 deliver_settle(s);
         return command_dispatch_other(c, request);
 }
-
-/* ------------------------------------------------------------------ COMMAND */
-
-static void command_write_info(struct buffer *b, enum writer_proto proto, const struct command *command,
-                               const struct command *parent)
-{
-        unsigned n = 0, flags = command->flags | (parent ? parent->flags : 0);
-        char name[64];
-
-        snprintf(name, sizeof(name), "%s%s%s", parent ? parent->name : "", parent ? "|" : "", command->name);
-        writer_array(b, 10);
-        writer_bulk_str(b, name);
-        writer_integer(b, command->arity);
-        writer_set(b, proto, 2 + !!(flags & COMMAND_ADMIN));
-        writer_simple(b, !strcmp(command->group, "pubsub") ? "pubsub" : "fast");
-        writer_simple(b, "loading");
-        if (flags & COMMAND_ADMIN)
-                writer_simple(b, "admin");
-        writer_integer(b, 0); /* no keys: first, last, step */
-        writer_integer(b, 0);
-        writer_integer(b, 0);
-        writer_set(b, proto, 0);
-        writer_array(b, 0);
-        writer_array(b, 0);
-        for (const struct command *row = command->subcommands; row && row->name; row++)
-                n++;
-        writer_array(b, n);
-        for (const struct command *row = command->subcommands; row && row->name; row++)
-                command_write_info(b, proto, row, command);
-}
-
-enum command_result command_list_all(struct client *c, const struct request *request)
-{
-        (void)request;
-        writer_array(&c->shard->reply, COMMAND_N);
-        for (size_t i = 0; i < COMMAND_N; i++)
-                command_write_info(&c->shard->reply, c->subscriber.protocol, &command_table[i], NULL);
-        return COMMAND_DONE;
-}
-
-static enum command_result command_count(struct client *c, const struct request *request)
-{
-        (void)request;
-        writer_integer(&c->shard->reply, COMMAND_N);
-        return COMMAND_DONE;
-}
-
-static enum command_result command_list_named(struct client *c, const struct request *request)
-{
-        struct buffer *b = &c->shard->reply;
-        const struct command *command;
-
-        if (request->argc == 2)
-                return command_list_all(c, request);
-        writer_array(b, request->argc - 2);
-        for (uint32_t i = 2; i < request->argc; i++) {
-                command = command_find(request->argv[i]);
-                if (command)
-                        command_write_info(b, c->subscriber.protocol, command, NULL);
-                else
-                        writer_null_array(b, c->subscriber.protocol);
-        }
-        return COMMAND_DONE;
-}
-
-static void command_write_docs(struct buffer *b, enum writer_proto proto, const struct command *command,
-                               const struct command *parent)
-{
-        unsigned n = 0;
-        char name[64];
-
-        for (const struct command *row = command->subcommands; row && row->name; row++)
-                n++;
-        snprintf(name, sizeof(name), "%s%s%s", parent ? parent->name : "", parent ? "|" : "", command->name);
-        writer_bulk_str(b, name);
-        writer_map(b, proto, n ? 4 : 3);
-        writer_bulk_str(b, "summary");
-        writer_bulk_str(b, command->help);
-        writer_bulk_str(b, "since");
-        writer_bulk_str(b, "0.1.0");
-        writer_bulk_str(b, "group");
-        writer_bulk_str(b, command->group);
-        if (!n)
-                return;
-        writer_bulk_str(b, "subcommands");
-        writer_map(b, proto, n);
-        for (const struct command *row = command->subcommands; row->name; row++)
-                command_write_docs(b, proto, row, command);
-}
-
-static enum command_result command_docs(struct client *c, const struct request *request)
-{
-        struct buffer *b = &c->shard->reply;
-        enum writer_proto proto = c->subscriber.protocol;
-        uint32_t n = 0;
-
-        if (request->argc == 2) {
-                writer_map(b, proto, COMMAND_N);
-                for (size_t i = 0; i < COMMAND_N; i++)
-                        command_write_docs(b, proto, &command_table[i], NULL);
-                return COMMAND_DONE;
-        }
-        for (uint32_t i = 2; i < request->argc; i++)
-                n += command_find(request->argv[i]) != NULL;
-        writer_map(b, proto, n);
-        for (uint32_t i = 2; i < request->argc; i++)
-                if (command_find(request->argv[i]))
-                        command_write_docs(b, proto, command_find(request->argv[i]), NULL);
-        return COMMAND_DONE;
-}
-
-static enum command_result command_list(struct client *c, const struct request *request)
-{
-        (void)request;
-        writer_array(&c->shard->reply, COMMAND_N);
-        for (size_t i = 0; i < COMMAND_N; i++)
-                writer_bulk_str(&c->shard->reply, command_table[i].name);
-        return COMMAND_DONE;
-}
-
-const struct command command_command_rows[] = {
-        { "count", 2, 0, command_count, NULL, "server", NULL, "The number of commands." },
-        { "docs", -2, 0, command_docs, NULL, "server", "[command-name [command-name ...]]",
-          "Documentation of commands." },
-        { "info", -2, 0, command_list_named, NULL, "server", "[command-name [command-name ...]]",
-          "Details of the named commands." },
-        { "list", 2, 0, command_list, NULL, "server", NULL, "The names of all commands." },
-        { 0 },
-};

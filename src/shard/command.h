@@ -45,6 +45,7 @@ enum command_result command_dispatch(struct client *c, const struct request *req
 
 /* The row of a name; NULL: there is none. */
 const struct command *command_find(struct bytes name);
+const struct command *command_find_sub(const struct command *parent, struct bytes name);
 
 /*
  * Rows have numbers without gaps, first those of the table in their order, then the subcommands of each. The
@@ -55,16 +56,27 @@ const struct command *command_at(unsigned number, const struct command **parentp
 
 /* The subcommand rows of the containers and the handlers, for the table in command.c. */
 extern const struct command command_pubsub_rows[];
+extern const struct command command_acl_rows[];
 extern const struct command command_client_rows[];
 extern const struct command command_broker_rows[];
 extern const struct command command_command_rows[];
 extern const struct command command_config_rows[];
+extern const struct command command_function_rows[];
+extern const struct command command_latency_rows[];
+extern const struct command command_slowlog_rows[];
 
 enum command_result command_publish(struct client *c, const struct request *request);
 enum command_result command_subscribe(struct client *c, const struct request *request);
 enum command_result command_psubscribe(struct client *c, const struct request *request);
 enum command_result command_unsubscribe(struct client *c, const struct request *request);
 enum command_result command_punsubscribe(struct client *c, const struct request *request);
+enum command_result command_auth(struct client *c, const struct request *request);
+enum command_result command_dbsize(struct client *c, const struct request *request);
+enum command_result command_flush(struct client *c, const struct request *request);
+enum command_result command_keys(struct client *c, const struct request *request);
+enum command_result command_role(struct client *c, const struct request *request);
+enum command_result command_scan(struct client *c, const struct request *request);
+enum command_result command_time(struct client *c, const struct request *request);
 enum command_result command_ping(struct client *c, const struct request *request);
 enum command_result command_echo(struct client *c, const struct request *request);
 enum command_result command_hello(struct client *c, const struct request *request);
@@ -76,6 +88,15 @@ enum command_result command_shutdown(struct client *c, const struct request *req
 
 /* COMMAND without a subcommand. */
 enum command_result command_list_all(struct client *c, const struct request *request);
+
+/* ACL CAT. */
+enum command_result command_acl_cat(struct client *c, const struct request *request);
+
+/* Whether a client may be this user, with any password; answers the error if not. */
+bool command_auth_user(struct client *c, struct bytes user);
+
+/* A decimal 64-bit integer as Redis reads one: no blanks, no plus, no leading zeros. */
+bool command_integer(struct bytes b, long long *np);
 
 /* Appends "-ERR " and a formatted text to the replies; bytes that would break a line become blanks. */
 void command_error(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -13,8 +13,7 @@
 #include "shard/status.h"
 #include "util/mem.h"
 
-/* A decimal 64-bit integer as Redis reads one: no blanks, no plus, no leading zeros. */
-static bool parse_integer(struct bytes b, long long *np)
+bool command_integer(struct bytes b, long long *np)
 {
         char text[24], back[24], *end;
 
@@ -64,7 +63,7 @@ enum command_result command_select(struct client *c, const struct request *reque
 {
         long long index;
 
-        if (!parse_integer(request->argv[1], &index))
+        if (!command_integer(request->argv[1], &index))
                 command_error(c, "value is not an integer or out of range");
         else if (index != 0)
                 command_error(c, "DB index is out of range");
@@ -133,11 +132,8 @@ static bool hello_options(struct client *c, const struct request *request)
                 uint32_t left = request->argc - 1 - i;
 
                 if (bytes_is(request->argv[i], "auth") && left >= 2) {
-                        if (!bytes_equal(request->argv[i + 1], BYTES_LITERAL("default"))) {
-                                command_error_coded(
-                                        c, "WRONGPASS invalid username-password pair or user is disabled.");
+                        if (!command_auth_user(c, request->argv[i + 1]))
                                 return false;
-                        }
                         i += 2;
                 } else if (bytes_is(request->argv[i], "setname") && left >= 1) {
                         name = &request->argv[++i];
@@ -160,7 +156,7 @@ enum command_result command_hello(struct client *c, const struct request *reques
         long long version = 0;
 
         if (request->argc >= 2) {
-                if (!parse_integer(request->argv[1], &version)) {
+                if (!command_integer(request->argv[1], &version)) {
                         command_error(c, "Protocol version is not an integer or out of range");
                         return COMMAND_DONE;
                 }

@@ -8,6 +8,7 @@
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/counts.h"
+#include "shard/foreign.h"
 #include "shard/state.h"
 #include "support/cluster.h"
 #include "support/suite.h"
@@ -349,10 +350,90 @@ static void add_config(TCase *cases)
         tcase_add_loop_test(cases, config_resetstat_sets_the_counters_of_all_shards_to_0, 0, 2);
 }
 
+/* ------------------------------------------------------------------ a server without keys */
+
+/* What asks for keys is refused, and whoever reads the error knows why. */
+START_TEST(commands_of_redis_are_told_apart_from_unknown_ones)
+{
+        int c;
+
+        start(1);
+        c = cluster_connect(&cl, 0, 77);
+        check(0, c, "GETT x\r\n", "-ERR unknown command 'GETT', with args beginning with: 'x' \r\n");
+        check(0, c, "get x\r\n",
+              "-ERR unknown command 'get', with args beginning with: 'x' (brokerd is a publish/subscribe "
+              "broker and "
+              "has no keys)\r\n");
+        check(0, c, "ZUNIONSTORE\r\n",
+              "-ERR unknown command 'ZUNIONSTORE', with args beginning with: (brokerd is a publish/subscribe "
+              "broker "
+              "and has no keys)\r\n");
+        check(0, c, "monitor\r\n",
+              "-ERR unknown command 'monitor', with args beginning with: (brokerd is a publish/subscribe "
+              "broker and "
+              "does not show what its clients say)\r\n");
+        check(0, c, "*1\r\n$0\r\n\r\n", "-ERR unknown command '', with args beginning with: \r\n");
+        check(0, c, "\"get set\"\r\n", "-ERR unknown command 'get set', with args beginning with: \r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+START_TEST(no_command_of_the_table_is_foreign)
+{
+        const struct command *command, *parent;
+
+        for (unsigned i = 0; (command = command_at(i, &parent)) && !parent; i++)
+                ck_assert_msg(!foreign_reason(bytes_str(command->name)), "%s", command->name);
+        ck_assert_str_eq(foreign_reason(BYTES_LITERAL("Append")),
+                         "is a publish/subscribe broker and has no keys");
+        ck_assert_ptr_null(foreign_reason(BYTES_LITERAL("appen")));
+        ck_assert_ptr_null(foreign_reason(BYTES_LITERAL("appendd")));
+        ck_assert_ptr_null(foreign_reason(BYTES_LITERAL("")));
+}
+END_TEST
+
+/* Known failure 31: a small request must not make the broker write without bounds. */
+START_TEST(a_list_of_commands_stops_at_the_limit_of_output)
+{
+        static const char *const heads[] = { "*70002\r\n$7\r\nCOMMAND\r\n$4\r\nINFO\r\n",
+                                             "*70002\r\n$7\r\nCOMMAND\r\n$4\r\nDOCS\r\n" };
+        static const char arg[] = "$6\r\nclient\r\n";
+        char *say, *heard;
+        int c, other;
+
+        start(1);
+        c = cluster_connect(&cl, 0, 77);
+        other = cluster_connect(&cl, 0, 77);
+        say = malloc(strlen(heads[_i]) + 70000 * strlen(arg) + 1);
+        strcpy(say, heads[_i]);
+        for (size_t i = 0, n = strlen(say); i < 70000; i++, n += strlen(arg))
+                strcpy(say + n, arg);
+        cluster_say(&cl, 0, c, say);
+        cluster_settle(&cl);
+        ck_assert(!cluster_is_open(&cl, 0, c));
+        heard = cluster_hear(&cl, 0, c);
+        ck_assert_uint_eq(strlen(heard), 0);
+        ck_assert_uint_lt(cl.shards[0]->reply.cap, 1 << 20);
+        ck_assert_uint_eq(cl.shards[0]->status.output_limit_closed, 1);
+        check(0, other, "PING\r\n", "+PONG\r\n");
+        free(heard);
+        free(say);
+        cluster_deinit(&cl);
+}
+END_TEST
+
+static void add_no_keys(TCase *cases)
+{
+        tcase_add_test(cases, commands_of_redis_are_told_apart_from_unknown_ones);
+        tcase_add_test(cases, no_command_of_the_table_is_foreign);
+        tcase_add_loop_test(cases, a_list_of_commands_stops_at_the_limit_of_output, 0, 2);
+}
+
 static void add(TCase *cases)
 {
         add_counters(cases);
         add_config(cases);
+        add_no_keys(cases);
 }
 
 int main(void)
