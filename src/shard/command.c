@@ -239,6 +239,20 @@ static const char *command_upper(const struct command *command, char name[32])
         return name;
 }
 
+/*
+ * A program that speaks HTTP was made to connect, perhaps against the will of its user, by somebody who may
+ * choose some of the lines. As Redis does, the broker hangs up at the first line that tells, before it comes to
+ * those.
+ */
+static bool command_hang_up_on_http(struct client *c, struct bytes name)
+{
+        if (!bytes_is(name, "post") && !bytes_is(name, "host:"))
+                return false;
+        shard_notice(c->shard, c, "disconnected, it speaks HTTP");
+        client_close(c);
+        return true;
+}
+
 /* The row that handles the request. Return: NULL after the error was answered, or the help. */
 static const struct command *command_resolve(struct client *c, const struct request *request,
                                              const struct command **parentp)
@@ -248,7 +262,8 @@ static const struct command *command_resolve(struct client *c, const struct requ
 
         *parentp = NULL;
         if (!command) {
-                command_error_unknown(c, request);
+                if (!command_hang_up_on_http(c, request->argv[0]))
+                        command_error_unknown(c, request);
                 return NULL;
         }
         if (!command->subcommands || (request->argc == 1 && command->run))

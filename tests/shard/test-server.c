@@ -422,8 +422,31 @@ START_TEST(a_list_of_commands_stops_at_the_limit_of_output)
 }
 END_TEST
 
+/* It ends at the first line that tells, and what stands behind it is not executed. */
+START_TEST(who_speaks_http_is_hung_up_on)
+{
+        static const char *const says[] = { "POST / HTTP/1.1\r\nPUBLISH x 1\r\n",
+                                            "hOsT: x\r\nPUBLISH x 1\r\n" };
+        char *heard;
+        int c, other;
+
+        start(1);
+        c = cluster_connect(&cl, 0, 77);
+        other = cluster_connect(&cl, 0, 77);
+        cluster_say(&cl, 0, c, says[_i]);
+        cluster_settle(&cl);
+        heard = cluster_hear(&cl, 0, c);
+        ck_assert_str_eq(heard, "");
+        ck_assert(!cluster_is_open(&cl, 0, c));
+        ck_assert_uint_eq(number(other, "messages_in"), 0);
+        free(heard);
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add_no_keys(TCase *cases)
 {
+        tcase_add_loop_test(cases, who_speaks_http_is_hung_up_on, 0, 2);
         tcase_add_test(cases, commands_of_redis_are_told_apart_from_unknown_ones);
         tcase_add_test(cases, no_command_of_the_table_is_foreign);
         tcase_add_loop_test(cases, a_list_of_commands_stops_at_the_limit_of_output, 0, 2);
