@@ -105,12 +105,14 @@ START_TEST(commands_are_counted_on_every_shard)
         c = cluster_connect(&cl, 0, 77);
         other = cluster_connect(&cl, last, 77);
         plain = cluster_connect(&cl, last, 77);
+        check(0, c, "HELLO 2 AUTH x y\r\n",
+              "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
         check(0, c, "PING\r\nPUBLISH a b\r\nclient ID\r\n", "+PONG\r\n:0\r\n:1\r\n");
         check(last, plain, "publish a b\r\nPING\r\nPUBLISH a b\r\n", ":0\r\n+PONG\r\n:0\r\n");
         free(answer(last, other, "SUBSCRIBE x\r\nPUBLISH a b\r\nPING\r\nUNSUBSCRIBE\r\n"));
         free(answer(last, other,
                     "ECHO\r\nCLIENT SETNAME\r\nCLIENT\r\nBROKER STATUS\r\nSELECT 7\r\nPING a b\r\n"));
-        free(answer(last, other, "CLIENT HELP\r\nNOSUCH\r\nCLIENT NOSUCH\r\nHELLO 4\r\nHELLO 2 AUTH x y\r\n"));
+        free(answer(last, other, "CLIENT HELP\r\nNOSUCH\r\nCLIENT NOSUCH\r\nHELLO 4\r\n"));
         check_section(
                 c, "commandstats",
                 "cmdstat_client:calls=1,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
