@@ -15,6 +15,7 @@
 
 #include <config.h>
 
+#include "broker/config_view.h"
 #include "broker/control.h"
 #include "broker/crew.h"
 #include "broker/listener.h"
@@ -42,6 +43,7 @@
 struct broker {
         const struct config *config;
         struct plan plan;
+        struct config_view view;
         struct reactor_choice reactor;
         struct listener *listeners; /* the configured ones, then the admin socket */
         unsigned n_bound;
@@ -166,6 +168,8 @@ static struct shard_options broker_shard_options(const struct broker *b)
                 .hash_key = hash_key_random(),
                 .owner = geteuid(),
                 .version = PACKAGE_VERSION,
+                .settings = b->view.settings,
+                .n_settings = b->view.n,
         };
 }
 
@@ -210,11 +214,14 @@ static int broker_control(struct broker *b)
 /* Return: 0, BROKER_E_START. */
 static int broker_crew(struct broker *b)
 {
-        struct crew_options options = { .n_shards = b->plan.n_shards,
-                                        .mesh = b->mesh,
-                                        .cpus = b->plan.cpu,
-                                        .must_pin = b->plan.must_pin,
-                                        .shard = broker_shard_options(b) };
+        struct crew_options options;
+
+        config_view_init(&b->view, b->config, &b->plan, BROKER_OUTPUT_MAX);
+        options = (struct crew_options){ .n_shards = b->plan.n_shards,
+                                         .mesh = b->mesh,
+                                         .cpus = b->plan.cpu,
+                                         .must_pin = b->plan.must_pin,
+                                         .shard = broker_shard_options(b) };
 
         return crew_new(&b->crew, &options) ? BROKER_E_START : 0;
 }
@@ -285,6 +292,7 @@ static void broker_deinit(struct broker *b)
                 b->mesh = mesh_free(b->mesh, broker_drop_message, NULL);
         if (b->has_waker)
                 waker_eventfd_deinit(&b->waker);
+        config_view_deinit(&b->view);
 }
 
 static void broker_serve(struct broker *b)

@@ -32,7 +32,8 @@ struct control {
         unsigned n_listeners;
         struct listener *admin;
         unsigned max_clients;
-        uint64_t start_time; /* CLOCK_REALTIME seconds */
+        uint64_t start_time;         /* CLOCK_REALTIME seconds */
+        struct acceptor_stats reset; /* when the counters that INFO shows were set to 0 last */
         int signal_fd;
         ev_io on_wake, on_signal;
         ev_timer patience; /* of a stop */
@@ -152,18 +153,23 @@ static void control_answer(struct control *c, const struct port_message *message
 {
         const struct message_query *query = message->data;
         const struct acceptor_stats *stats = acceptor_stats(c->acceptor);
+        struct acceptor_stats since = { 0 };
         struct {
                 struct message_answer answer;
                 struct control_status status;
         } * out;
 
-        assert(message->size == sizeof(*query) && query->kind == QUERY_STATUS);
+        assert(message->size == sizeof(*query));
+        if (query->kind == QUERY_RESET)
+                c->reset = *stats;
+        if (query->kind == QUERY_COUNTS)
+                since = c->reset;
         out = port_send(c->port, message->source, MESSAGE_ANSWER, sizeof(*out), PORT_UNCOUNTED);
         out->answer = (struct message_answer){ .ask = query->ask };
         out->status = (struct control_status){
                 .start_time = c->start_time,
-                .accepted = stats->accepted,
-                .rejected_full = stats->rejected_full,
+                .accepted = stats->accepted - since.accepted,
+                .rejected_full = stats->rejected_full - since.rejected_full,
                 .accept_errors = stats->errors,
                 .max_clients = c->max_clients,
                 .pid = getpid(),

@@ -69,13 +69,16 @@ static struct slice *outq_at(const struct outq *q, uint32_t i)
         return &q->v[(q->head + i) & (q->cap - 1)];
 }
 
-/* The queue ran empty: nothing may keep memory for it. */
+/* The queue ran empty: nothing may keep memory for it. What it sent stays known. */
 static void outq_idle(struct outq *q)
 {
         q->own = stage_unref(q->own);
         if (q->v != q->few)
                 free(q->v);
-        outq_init(q);
+        q->v = q->few;
+        q->head = q->n = q->n_private = 0;
+        q->cap = OUTQ_INLINE;
+        q->bytes = 0;
 }
 
 void outq_clear(struct outq *q)
@@ -169,6 +172,7 @@ void outq_consume(struct outq *q, size_t n)
 {
         assert(n <= q->bytes);
         q->bytes -= n;
+        q->sent += n;
         while (n) {
                 struct slice *s = outq_at(q, 0);
 

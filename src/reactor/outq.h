@@ -72,6 +72,7 @@ struct outq {
         uint32_t head, n, cap;
         uint32_t n_private; /* slices from the head on that are known to refer to no shared stage */
         size_t bytes;       /* queued in all */
+        uint64_t sent;      /* bytes taken off the front, ever */
         struct stage *own;  /* where pieces are copied to, a reference is held; NULL: none yet */
         struct slice few[OUTQ_INLINE];
 };

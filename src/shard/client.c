@@ -138,6 +138,7 @@ void client_free(struct client *c)
         list_del(&c->all);
         table_remove(&s->clients_by_id, hash_word(c->id), c);
         s->status.clients--;
+        s->status.bytes_out += c->stream.out.sent;
         s->closed.n_clients++;
         if (c->adopt_flags & ADOPT_ADMIN)
                 s->closed.n_admins++;

@@ -3,12 +3,15 @@
 
 #include "shard/command.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "resp/writer.h"
 #include "shard/client.h"
+#include "shard/counts.h"
+#include "shard/foreign.h"
 #include "shard/gather.h"
 #include "shard/state.h"
 #include "util/plant.h"
@@ -19,17 +22,32 @@
 
 /* Sorted by name: command_find() searches it by halves. */
 static const struct command command_table[] = {
+        { "acl", -2, 0, NULL, command_acl_rows, "server", NULL, "A container for commands about users." },
+        { "auth", -2, 0, command_auth, NULL, "connection", "[username] password",
+          "Names the user; there is only default, without a password." },
         { "broker", -2, A, NULL, command_broker_rows, "server", NULL,
           "A container for commands of the broker." },
         { "client", -2, 0, NULL, command_client_rows, "connection", NULL,
           "A container for commands about the connection." },
         { "command", -1, 0, command_list_all, command_command_rows, "server", NULL,
           "Details about all commands." },
+        { "config", -2, A, NULL, command_config_rows, "server", NULL,
+          "A container for commands about the configuration." },
+        { "dbsize", 1, 0, command_dbsize, NULL, "server", NULL, "The number of keys: 0." },
         { "echo", 2, 0, command_echo, NULL, "connection", "message", "Returns the message." },
+        { "flushall", -1, 0, command_flush, NULL, "server", "[ASYNC|SYNC]",
+          "Deletes all keys, of which there are none." },
+        { "flushdb", -1, 0, command_flush, NULL, "server", "[ASYNC|SYNC]",
+          "Deletes all keys, of which there are none." },
+        { "function", -2, 0, NULL, command_function_rows, "scripting", NULL,
+          "A container for commands about functions." },
         { "hello", -1, 0, command_hello, NULL, "connection",
           "[protover [AUTH username password] [SETNAME clientname]]", "Switches the protocol." },
         { "info", -1, 0, command_info, NULL, "server", "[section [section ...]]",
           "Counters of the broker as lines of text." },
+        { "keys", 2, 0, command_keys, NULL, "generic", "pattern", "The keys that match: none." },
+        { "latency", -2, 0, NULL, command_latency_rows, "server", NULL,
+          "A container for commands about latencies." },
         { "ping", -1, S, command_ping, NULL, "connection", "[message]", "Tests the connection." },
         { "psubscribe", -2, S | C, command_psubscribe, NULL, "pubsub", "pattern [pattern ...]",
           "Subscribes to channels that match patterns." },
@@ -41,9 +59,14 @@ static const struct command command_table[] = {
           "Ends subscriptions to patterns, or to all." },
         { "quit", -1, S, command_quit, NULL, "connection", NULL, "Closes the connection." },
         { "reset", 1, S, command_reset, NULL, "connection", NULL, "Brings the connection back to its start." },
+        { "role", 1, 0, command_role, NULL, "server", NULL, "The role in a replication: a master, alone." },
+        { "scan", -2, 0, command_scan, NULL, "generic", "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+          "Goes through the keys: none." },
         { "select", 2, 0, command_select, NULL, "connection", "index",
           "Selects the database; there is only 0." },
         { "shutdown", -1, A, command_shutdown, NULL, "server", NULL, "Stops the broker." },
+        { "slowlog", -2, 0, NULL, command_slowlog_rows, "server", NULL,
+          "A container for commands about slow commands." },
         { "spublish", 3, 0, command_spublish, NULL, "pubsub", "shardchannel message",
           "Posts a message to a shard channel." },
         { "ssubscribe", -2, S | C, command_ssubscribe, NULL, "pubsub", "shardchannel [shardchannel ...]",
@@ -52,6 +75,8 @@ static const struct command command_table[] = {
           "Subscribes to channels." },
         { "sunsubscribe", -1, S | C, command_sunsubscribe, NULL, "pubsub", "[shardchannel [shardchannel ...]]",
           "Ends subscriptions to shard channels, or to all." },
+        { "time", 1, 0, command_time, NULL, "server", NULL,
+          "The time: seconds, and microseconds of the second." },
         { "unsubscribe", -1, S | C, command_unsubscribe, NULL, "pubsub", "[channel [channel ...]]",
           "Ends subscriptions to channels, or to all." },
 };
@@ -64,6 +89,12 @@ static const struct command command_table[] = {
 
 /* ------------------------------------------------------------------ errors */
 
+void command_error_coded(struct client *c, const char *text)
+{
+        counts_error(&c->shard->counts, text);
+        writer_error(&c->shard->reply, text);
+}
+
 void command_error(struct client *c, const char *format, ...)
 {
         char text[1024] = "ERR ";
@@ -72,11 +103,13 @@ void command_error(struct client *c, const char *format, ...)
         va_start(ap, format);
         vsnprintf(text + 4, sizeof(text) - 4, format, ap);
         va_end(ap);
-        writer_error(&c->shard->reply, text);
+        command_error_coded(c, text);
 }
 
+/* In the words of Redis; a command that only Redis has is told apart behind them. */
 static void command_error_unknown(struct client *c, const struct request *request)
 {
+        const char *reason = foreign_reason(request->argv[0]);
         char args[160] = "";
         size_t n = 0;
 
@@ -84,9 +117,10 @@ static void command_error_unknown(struct client *c, const struct request *reques
                 n += (size_t)snprintf(args + n, sizeof(args) - n, "'%.*s' ",
                                       (int)(request->argv[i].n < 128 - n ? request->argv[i].n : 128 - n),
                                       (const char *)request->argv[i].p);
-        command_error(c, "unknown command '%.*s', with args beginning with: %s",
+        command_error(c, "unknown command '%.*s', with args beginning with: %s%s%s%s",
                       (int)(request->argv[0].n < 128 ? request->argv[0].n : 128),
-                      (const char *)request->argv[0].p, args);
+                      (const char *)request->argv[0].p, args, reason ? "(brokerd " : "", reason ? reason : "",
+                      reason ? ")" : "");
 }
 
 /* ------------------------------------------------------------------ look-up */
@@ -101,12 +135,50 @@ static int command_compare(const void *key, const void *row)
         return r ? r : (name->n > n) - (name->n < n);
 }
 
-static const struct command *command_find(struct bytes name)
+const struct command *command_find(struct bytes name)
 {
         return bsearch(&name, command_table, COMMAND_N, sizeof(*command_table), command_compare);
 }
 
-static const struct command *command_find_sub(const struct command *parent, struct bytes name)
+static unsigned command_n_subs(const struct command *command)
+{
+        unsigned n = 0;
+
+        while (command->subcommands && command->subcommands[n].name)
+                n++;
+        return n;
+}
+
+unsigned command_number(const struct command *command, const struct command *parent)
+{
+        unsigned n = COMMAND_N;
+
+        if (!parent)
+                return (unsigned)(command - command_table);
+        for (const struct command *row = command_table; row < parent; row++)
+                n += command_n_subs(row);
+        return n + (unsigned)(command - parent->subcommands);
+}
+
+const struct command *command_at(unsigned number, const struct command **parentp)
+{
+        *parentp = NULL;
+        if (number < COMMAND_N)
+                return &command_table[number];
+        number -= COMMAND_N;
+        for (const struct command *row = command_table; row < command_table + COMMAND_N; row++) {
+                unsigned n = command_n_subs(row);
+
+                if (number < n) {
+                        *parentp = row;
+                        return &row->subcommands[number];
+                }
+                number -= n;
+        }
+        return NULL;
+}
+
+const struct command *command_find_sub(const struct command *parent, struct bytes name)
 {
         for (const struct command *row = parent->subcommands; row && row->name; row++)
                 if (bytes_is(name, row->name))
@@ -122,12 +194,16 @@ static bool command_arity_fits(const struct command *command, uint32_t argc)
 /* ------------------------------------------------------------------ dispatch */
 
 /* The help of a container, from its rows. */
-static void command_help(struct client *c, const struct command *parent)
+static void command_help(struct client *c, const struct command *parent, uint32_t argc)
 {
         struct buffer *b = &c->shard->reply;
         char line[160];
         size_t n = 3;
 
+        if (argc != 2) {
+                command_error(c, "wrong number of arguments for '%s|help' command", parent->name);
+                return;
+        }
         for (const struct command *row = parent->subcommands; row->name; row++)
                 n += 2;
         writer_array(b, n);
@@ -147,7 +223,16 @@ static void command_help(struct client *c, const struct command *parent)
                 writer_simple(b, line);
         }
         writer_simple(b, "HELP");
-        writer_simple(b, "    Print this help.");
+        writer_simple(b, "    Prints this help.");
+}
+
+static struct count_command *command_counter(const struct client *c, const struct command *command,
+                                             const struct command *parent)
+{
+        unsigned number = command_number(command, parent);
+
+        assert(number < COUNTS_COMMANDS_MAX);
+        return &c->shard->counts.commands[number];
 }
 
 static const char *command_upper(const struct command *command, char name[32])
@@ -160,6 +245,20 @@ static const char *command_upper(const struct command *command, char name[32])
         return name;
 }
 
+/*
+ * A program that speaks HTTP was made to connect, perhaps against the will of its user, by somebody who may
+ * choose some of the lines. As Redis does, the broker hangs up at the first line that tells, before it comes to
+ * those.
+ */
+static bool command_hang_up_on_http(struct client *c, struct bytes name)
+{
+        if (!bytes_is(name, "post") && !bytes_is(name, "host:"))
+                return false;
+        shard_notice(c->shard, c, "disconnected, it speaks HTTP");
+        client_close(c);
+        return true;
+}
+
 /* The row that handles the request. Return: NULL after the error was answered, or the help. */
 static const struct command *command_resolve(struct client *c, const struct request *request,
                                              const struct command **parentp)
@@ -169,17 +268,20 @@ static const struct command *command_resolve(struct client *c, const struct requ
 
         *parentp = NULL;
         if (!command) {
-                command_error_unknown(c, request);
+                if (!command_hang_up_on_http(c, request->argv[0]))
+                        command_error_unknown(c, request);
                 return NULL;
         }
         if (!command->subcommands || (request->argc == 1 && command->run))
                 return command;
         if (request->argc == 1) {
                 command_error(c, "wrong number of arguments for '%s' command", command->name);
+                command_counter(c, command, NULL)->rejected++;
                 return NULL;
         }
-        if (bytes_is(request->argv[1], "help") && request->argc == 2) {
-                command_help(c, command);
+        if (bytes_is(request->argv[1], "help")) {
+                command_help(c, command, request->argc);
+                command_counter(c, command, NULL)->calls++;
                 return NULL;
         }
         sub = command_find_sub(command, request->argv[1]);
@@ -203,7 +305,7 @@ static bool command_permitted(struct client *c, const struct command *command, c
                 return false;
         }
         if ((command->flags | (parent ? parent->flags : 0)) & COMMAND_ADMIN && !c->admin) {
-                writer_error(&c->shard->reply, "NOPERM only uid 0 and the broker's own user may administer it");
+                command_error_coded(c, "NOPERM only uid 0 and the broker's own user may administer it");
                 return false;
         }
         if (c->subscriber.protocol == WRITER_RESP2 && client_subscriptions(c) &&
@@ -215,6 +317,25 @@ static bool command_permitted(struct client *c, const struct command *command, c
                 return false;
         }
         return true;
+}
+
+static enum command_result command_run(struct client *c, const struct request *request,
+                                       const struct command *command, const struct command *parent)
+{
+        struct count_command *count = command_counter(c, command, parent);
+        uint64_t *errors = &c->shard->counts.n_errors, before = *errors;
+        enum command_result r;
+
+        if (!command_permitted(c, command, parent, request->argc)) {
+                count->rejected++;
+                return COMMAND_DONE;
+        }
+        r = command->run(c, request);
+        if (r != COMMAND_WAIT) {
+                count->calls++;
+                count->failed += *errors > before; /* less: it reset the counters */
+        }
+        return r;
 }
 
 /* Everything but a PUBLISH or SPUBLISH that fits. */
@@ -232,155 +353,27 @@ static enum command_result command_dispatch_other(struct client *c, const struct
                         return COMMAND_WAIT;
         }
         command = command_resolve(c, request, &parent);
-        if (!command || !command_permitted(c, command, parent, request->argc))
-                return COMMAND_DONE;
-        return command->run(c, request);
+        return command ? command_run(c, request, command, parent) : COMMAND_DONE;
 }
 
 enum command_result command_dispatch(struct client *c, const struct request *request)
 {
         struct shard *s = c->shard;
         enum command_result r;
-        bool publishes = request->argc == 3 && !c->gather && !client_subscriptions(c);
 
-        if (publishes && bytes_is(request->argv[0], "publish")) {
-                r = command_publish(c, request);
-        } else if (publishes && bytes_is(request->argv[0], "spublish")) {
-                r = command_spublish(c, request);
-        } else {
-                if (!PLANTED(7))
-                        deliver_settle(s);
-                r = command_dispatch_other(c, request);
+        if (request->argc == 3 && !c->gather && !client_subscriptions(c)) {
+                if (bytes_is(request->argv[0], "publish")) {
+                        r = command_publish(c, request);
+                        *s->publish_calls += r != COMMAND_WAIT;
+                        return r;
+                }
+                if (bytes_is(request->argv[0], "spublish")) {
+                        r = command_spublish(c, request);
+                        *s->spublish_calls += r != COMMAND_WAIT;
+                        return r;
+                }
         }
-        s->status.commands += r != COMMAND_WAIT;
-        return r;
+        if (!PLANTED(7))
+                deliver_settle(s);
+        return command_dispatch_other(c, request);
 }
-
-/* ------------------------------------------------------------------ COMMAND */
-
-static void command_write_info(struct buffer *b, enum writer_proto proto, const struct command *command,
-                               const struct command *parent)
-{
-        unsigned n = 0, flags = command->flags | (parent ? parent->flags : 0);
-        char name[64];
-
-        snprintf(name, sizeof(name), "%s%s%s", parent ? parent->name : "", parent ? "|" : "", command->name);
-        writer_array(b, 10);
-        writer_bulk_str(b, name);
-        writer_integer(b, command->arity);
-        writer_set(b, proto, 2 + !!(flags & COMMAND_ADMIN));
-        writer_simple(b, !strcmp(command->group, "pubsub") ? "pubsub" : "fast");
-        writer_simple(b, "loading");
-        if (flags & COMMAND_ADMIN)
-                writer_simple(b, "admin");
-        writer_integer(b, 0); /* no keys: first, last, step */
-        writer_integer(b, 0);
-        writer_integer(b, 0);
-        writer_set(b, proto, 0);
-        writer_array(b, 0);
-        writer_array(b, 0);
-        for (const struct command *row = command->subcommands; row && row->name; row++)
-                n++;
-        writer_array(b, n);
-        for (const struct command *row = command->subcommands; row && row->name; row++)
-                command_write_info(b, proto, row, command);
-}
-
-enum command_result command_list_all(struct client *c, const struct request *request)
-{
-        (void)request;
-        writer_array(&c->shard->reply, COMMAND_N);
-        for (size_t i = 0; i < COMMAND_N; i++)
-                command_write_info(&c->shard->reply, c->subscriber.protocol, &command_table[i], NULL);
-        return COMMAND_DONE;
-}
-
-static enum command_result command_count(struct client *c, const struct request *request)
-{
-        (void)request;
-        writer_integer(&c->shard->reply, COMMAND_N);
-        return COMMAND_DONE;
-}
-
-static enum command_result command_list_named(struct client *c, const struct request *request)
-{
-        struct buffer *b = &c->shard->reply;
-        const struct command *command;
-
-        if (request->argc == 2)
-                return command_list_all(c, request);
-        writer_array(b, request->argc - 2);
-        for (uint32_t i = 2; i < request->argc; i++) {
-                command = command_find(request->argv[i]);
-                if (command)
-                        command_write_info(b, c->subscriber.protocol, command, NULL);
-                else
-                        writer_null_array(b, c->subscriber.protocol);
-        }
-        return COMMAND_DONE;
-}
-
-static void command_write_docs(struct buffer *b, enum writer_proto proto, const struct command *command,
-                               const struct command *parent)
-{
-        unsigned n = 0;
-        char name[64];
-
-        for (const struct command *row = command->subcommands; row && row->name; row++)
-                n++;
-        snprintf(name, sizeof(name), "%s%s%s", parent ? parent->name : "", parent ? "|" : "", command->name);
-        writer_bulk_str(b, name);
-        writer_map(b, proto, n ? 4 : 3);
-        writer_bulk_str(b, "summary");
-        writer_bulk_str(b, command->help);
-        writer_bulk_str(b, "since");
-        writer_bulk_str(b, "0.1.0");
-        writer_bulk_str(b, "group");
-        writer_bulk_str(b, command->group);
-        if (!n)
-                return;
-        writer_bulk_str(b, "subcommands");
-        writer_map(b, proto, n);
-        for (const struct command *row = command->subcommands; row->name; row++)
-                command_write_docs(b, proto, row, command);
-}
-
-static enum command_result command_docs(struct client *c, const struct request *request)
-{
-        struct buffer *b = &c->shard->reply;
-        enum writer_proto proto = c->subscriber.protocol;
-        uint32_t n = 0;
-
-        if (request->argc == 2) {
-                writer_map(b, proto, COMMAND_N);
-                for (size_t i = 0; i < COMMAND_N; i++)
-                        command_write_docs(b, proto, &command_table[i], NULL);
-                return COMMAND_DONE;
-        }
-        for (uint32_t i = 2; i < request->argc; i++)
-                n += command_find(request->argv[i]) != NULL;
-        writer_map(b, proto, n);
-        for (uint32_t i = 2; i < request->argc; i++)
-                if (command_find(request->argv[i]))
-                        command_write_docs(b, proto, command_find(request->argv[i]), NULL);
-        return COMMAND_DONE;
-}
-
-static enum command_result command_list(struct client *c, const struct request *request)
-{
-        (void)request;
-        writer_array(&c->shard->reply, COMMAND_N);
-        for (size_t i = 0; i < COMMAND_N; i++)
-                writer_bulk_str(&c->shard->reply, command_table[i].name);
-        return COMMAND_DONE;
-}
-
-const struct command command_command_rows[] = {
-        { "count", 2, 0, command_count, NULL, "server", NULL, "The number of commands." },
-        { "docs", -2, 0, command_docs, NULL, "server", "[command-name [command-name ...]]",
-          "Documentation of commands." },
-        { "info", -2, 0, command_list_named, NULL, "server", "[command-name [command-name ...]]",
-          "Details of the named commands." },
-        { "list", 2, 0, command_list, NULL, "server", NULL, "The names of all commands." },
-        { 0 },
-};

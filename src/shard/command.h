@@ -43,11 +43,27 @@ struct command {
  */
 enum command_result command_dispatch(struct client *c, const struct request *request);
 
+/* The row of a name; NULL: there is none. */
+const struct command *command_find(struct bytes name);
+const struct command *command_find_sub(const struct command *parent, struct bytes name);
+
+/*
+ * Rows have numbers without gaps, first those of the table in their order, then the subcommands of each. The
+ * parent is NULL for a row of the table. Return: the row of a number; NULL behind the last.
+ */
+unsigned command_number(const struct command *command, const struct command *parent);
+const struct command *command_at(unsigned number, const struct command **parentp);
+
 /* The subcommand rows of the containers and the handlers, for the table in command.c. */
 extern const struct command command_pubsub_rows[];
+extern const struct command command_acl_rows[];
 extern const struct command command_client_rows[];
 extern const struct command command_broker_rows[];
 extern const struct command command_command_rows[];
+extern const struct command command_config_rows[];
+extern const struct command command_function_rows[];
+extern const struct command command_latency_rows[];
+extern const struct command command_slowlog_rows[];
 
 enum command_result command_publish(struct client *c, const struct request *request);
 enum command_result command_spublish(struct client *c, const struct request *request);
@@ -57,6 +73,13 @@ enum command_result command_ssubscribe(struct client *c, const struct request *r
 enum command_result command_unsubscribe(struct client *c, const struct request *request);
 enum command_result command_punsubscribe(struct client *c, const struct request *request);
 enum command_result command_sunsubscribe(struct client *c, const struct request *request);
+enum command_result command_auth(struct client *c, const struct request *request);
+enum command_result command_dbsize(struct client *c, const struct request *request);
+enum command_result command_flush(struct client *c, const struct request *request);
+enum command_result command_keys(struct client *c, const struct request *request);
+enum command_result command_role(struct client *c, const struct request *request);
+enum command_result command_scan(struct client *c, const struct request *request);
+enum command_result command_time(struct client *c, const struct request *request);
 enum command_result command_ping(struct client *c, const struct request *request);
 enum command_result command_echo(struct client *c, const struct request *request);
 enum command_result command_hello(struct client *c, const struct request *request);
@@ -69,8 +92,20 @@ enum command_result command_shutdown(struct client *c, const struct request *req
 /* COMMAND without a subcommand. */
 enum command_result command_list_all(struct client *c, const struct request *request);
 
+/* ACL CAT. */
+enum command_result command_acl_cat(struct client *c, const struct request *request);
+
+/* Whether a client may be this user, with any password; answers the error if not. */
+bool command_auth_user(struct client *c, struct bytes user);
+
+/* A decimal 64-bit integer as Redis reads one: no blanks, no plus, no leading zeros. */
+bool command_integer(struct bytes b, long long *np);
+
 /* Appends "-ERR " and a formatted text to the replies; bytes that would break a line become blanks. */
 void command_error(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same for a text that begins with a code of its own. */
+void command_error_coded(struct client *c, const char *text);
 
 /* Drops the client's subscriptions and tells the other shards, in a gather whose reply is shard.reply. */
 void command_unsubscribe_all(struct client *c);

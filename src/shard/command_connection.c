@@ -13,8 +13,7 @@
 #include "shard/status.h"
 #include "util/mem.h"
 
-/* A decimal 64-bit integer as Redis reads one: no blanks, no plus, no leading zeros. */
-static bool parse_integer(struct bytes b, long long *np)
+bool command_integer(struct bytes b, long long *np)
 {
         char text[24], back[24], *end;
 
@@ -64,7 +63,7 @@ enum command_result command_select(struct client *c, const struct request *reque
 {
         long long index;
 
-        if (!parse_integer(request->argv[1], &index))
+        if (!command_integer(request->argv[1], &index))
                 command_error(c, "value is not an integer or out of range");
         else if (index != 0)
                 command_error(c, "DB index is out of range");
@@ -133,11 +132,8 @@ static bool hello_options(struct client *c, const struct request *request)
                 uint32_t left = request->argc - 1 - i;
 
                 if (bytes_is(request->argv[i], "auth") && left >= 2) {
-                        if (!bytes_equal(request->argv[i + 1], BYTES_LITERAL("default"))) {
-                                writer_error(&c->shard->reply,
-                                             "WRONGPASS invalid username-password pair or user is disabled.");
+                        if (!command_auth_user(c, request->argv[i + 1]))
                                 return false;
-                        }
                         i += 2;
                 } else if (bytes_is(request->argv[i], "setname") && left >= 1) {
                         name = &request->argv[++i];
@@ -160,12 +156,12 @@ enum command_result command_hello(struct client *c, const struct request *reques
         long long version = 0;
 
         if (request->argc >= 2) {
-                if (!parse_integer(request->argv[1], &version)) {
+                if (!command_integer(request->argv[1], &version)) {
                         command_error(c, "Protocol version is not an integer or out of range");
                         return COMMAND_DONE;
                 }
                 if (version < 2 || version > 3) {
-                        writer_error(&c->shard->reply, "NOPROTO unsupported protocol version");
+                        command_error_coded(c, "NOPROTO unsupported protocol version");
                         return COMMAND_DONE;
                 }
                 if (!hello_options(c, request))
@@ -244,7 +240,7 @@ const struct command command_client_rows[] = {
 static enum command_result broker_status(struct client *c, const struct request *request)
 {
         (void)request;
-        status_begin(c, status_write);
+        status_begin(c, QUERY_STATUS, status_write);
         return COMMAND_DONE;
 }
 
@@ -255,7 +251,8 @@ const struct command command_broker_rows[] = {
 
 enum command_result command_info(struct client *c, const struct request *request)
 {
-        status_begin(c, info_write)->sections = info_sections(request->argv + 1, request->argc - 1);
+        status_begin(c, QUERY_COUNTS, info_write)->sections =
+                info_sections(request->argv + 1, request->argc - 1);
         return COMMAND_DONE;
 }
 

@@ -50,6 +50,7 @@ static void gather_free(struct gather *g)
         buffer_deinit(&g->reply);
         free(g->pending);
         free(g->shards);
+        free(g->counts);
         free(g);
 }
 
@@ -134,7 +135,7 @@ void gather_ask(struct client *c)
         g->asked = true;
         if (g->kind == GATHER_STATUS) {
                 g->awaiting = s->peers | shard_control_bit(s);
-                gather_send_query(s, g->awaiting, &ask, QUERY_STATUS);
+                gather_send_query(s, g->awaiting, &ask, g->query);
         } else if (buffer_size(&g->batch)) {
                 g->awaiting = PLANTED(6) ? 0 : s->peers;
                 gather_send_interest(s, g->awaiting, &ask, &g->batch);

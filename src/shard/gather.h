@@ -17,6 +17,7 @@
  */
 
 struct client;
+struct counts;
 struct shard;
 
 enum gather_kind {
@@ -34,7 +35,9 @@ struct gather {
         struct subscription **pending; /* to activate in the end */
         unsigned n_pending, cap_pending;
         /* GATHER_STATUS */
+        uint32_t query; /* enum query_kind */
         struct shard_status *shards;
+        struct counts *counts; /* over all shards */
         struct control_status control;
         void (*write)(struct client *c, const struct gather *g); /* appends the reply to shard.reply */
         unsigned sections;                                       /* for INFO: bits of info_sections() */

@@ -49,6 +49,8 @@ struct message_ask {
 
 enum query_kind {
         QUERY_STATUS, /* answered by struct shard_status or struct control_status */
+        QUERY_COUNTS, /* the same since the last reset; a shard's struct counts follows */
+        QUERY_RESET,  /* as QUERY_STATUS, and what QUERY_COUNTS answers counts anew */
 };
 
 struct message_query {
@@ -69,14 +71,14 @@ struct message_stop {
         uint64_t deadline; /* monotonic ns: clients that have not taken their output are closed then */
 };
 
-/* Counters of a shard, owned by its thread; a copy is the answer to QUERY_STATUS. */
+/* Counters of a shard, owned by its thread; a copy is the answer to queries of status. */
 struct shard_status {
         uint64_t clients, subscriptions;
         uint64_t channels, patterns, shard_channels; /* with a subscription anywhere, as this shard knows */
         uint64_t commands;
         uint64_t messages_in;  /* PUBLISH and SPUBLISH executed here */
         uint64_t messages_out; /* deliveries to this shard's clients */
-        uint64_t bytes_in;
+        uint64_t bytes_in, bytes_out;
         uint64_t turns, parks;
         uint64_t mesh_sent, mesh_received, mesh_spilled, wakes_sent;
         uint64_t ring_high, backlog_high, backlog_bytes;

@@ -17,6 +17,7 @@
 #include "mesh/waker.h"
 #include "pubsub/interest.h"
 #include "shard/client.h"
+#include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/state.h"
 #include "shard/status.h"
@@ -120,9 +121,11 @@ static void shard_on_interest(struct shard *s, unsigned source, struct bytes bod
 
 static void shard_on_query(struct shard *s, unsigned source, const struct message_query *query)
 {
-        struct shard_status status = status_of(s);
+        struct buffer body = { 0 };
 
-        shard_answer(s, source, &query->ask, &status, sizeof(status));
+        status_answer(s, query->kind, &body);
+        shard_answer(s, source, &query->ask, body.data, buffer_size(&body));
+        buffer_deinit(&body);
 }
 
 static void shard_on_stop(struct shard *s, const struct message_stop *stop)
@@ -453,6 +456,12 @@ static void shard_tell_address(struct shard *s)
         port_flush(s->port);
 }
 
+/* Where the calls of a command are counted. */
+static uint64_t *shard_calls(struct shard *s, struct bytes name)
+{
+        return &s->counts.commands[command_number(command_find(name), NULL)].calls;
+}
+
 int shard_new(struct shard **shardp, const struct shard_options *options)
 {
         struct shard *s = mem_zalloc(sizeof(*s));
@@ -464,6 +473,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         int r;
 
         assert(options->request_max <= SHARD_REQUEST_MAX);
+        assert(options->n_settings <= SHARD_SETTINGS_MAX);
         r = options->reactor_ops->init(&s->reactor, &options->reactor, &sink);
         if (r) {
                 free(s);
@@ -475,6 +485,8 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         s->port = options->port;
         s->peers = (bit(options->n_shards) - 1) & ~bit(options->id);
         s->limits = (struct reader_limits){ options->request_max, options->request_max };
+        s->publish_calls = shard_calls(s, BYTES_LITERAL("publish"));
+        s->spublish_calls = shard_calls(s, BYTES_LITERAL("spublish"));
         s->topics = topics_new(&options->hash_key, SHARD_RECENT);
         stage_pool_init(&s->stages, DELIVER_STAGE_BYTES, SHARD_STAGES_IDLE);
         stage_pool_init(&s->chunks, SHARD_CHUNK_BYTES, SHARD_CHUNKS_IDLE);

@@ -21,6 +21,14 @@ struct shard;
  * and the pattern that it matched. */
 #define SHARD_REQUEST_MAX (UINT64_C(1) << 30)
 
+#define SHARD_SETTINGS_MAX 128
+
+/* A setting of the broker, as CONFIG GET shows it. */
+struct shard_setting {
+        const char *name; /* without capitals */
+        const char *value;
+};
+
 struct shard_options {
         unsigned id;       /* its port of the mesh, below n_shards */
         unsigned n_shards; /* port n_shards is control */
@@ -38,6 +46,8 @@ struct shard_options {
         int cpu;                    /* pinned to, for the status; -1: not pinned */
         const char *version;        /* of the broker; outlives the shard */
         const char *reactor_reason; /* in words, why this reactor runs; NULL: not said; outlives the shard */
+        const struct shard_setting *settings; /* with different names; outlive the shard */
+        unsigned n_settings;                  /* at most SHARD_SETTINGS_MAX */
 };
 
 enum {

@@ -8,6 +8,7 @@
 #include "reactor/reactor.h"
 #include "resp/reader.h"
 #include "resp/writer.h"
+#include "shard/counts.h"
 #include "shard/deliver.h"
 #include "shard/message.h"
 #include "shard/shard.h"
@@ -69,6 +70,10 @@ struct shard {
         uint64_t notice_at;           /* when the last notice about a client's fault was logged */
         uint64_t notices_dropped;
         struct shard_status status;
+        struct shard_status reset; /* the status when the counters that INFO shows were set to 0 last */
+        struct counts counts;      /* since then */
+        uint64_t *publish_calls;   /* of counts, where PUBLISH is counted */
+        uint64_t *spublish_calls;  /* likewise SPUBLISH */
 };
 
 static inline uint64_t shard_control_bit(const struct shard *s)

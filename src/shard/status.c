@@ -22,6 +22,7 @@
         _(messages_in)                                                                                         \
         _(messages_out)                                                                                        \
         _(bytes_in)                                                                                            \
+        _(bytes_out)                                                                                           \
         _(turns)                                                                                               \
         _(parks)                                                                                               \
         _(mesh_sent)                                                                                           \
@@ -35,11 +36,27 @@
         _(output_limit_closed)                                                                                 \
         _(protocol_errors)
 
-struct shard_status status_of(const struct shard *s)
+/* Those that count anew from a reset, for INFO. BROKER STATUS counts from the start. */
+#define STATUS_RESETS(_)                                                                                       \
+        _(commands)                                                                                            \
+        _(messages_in)                                                                                         \
+        _(messages_out)                                                                                        \
+        _(bytes_in)                                                                                            \
+        _(bytes_out)                                                                                           \
+        _(mesh_sent)                                                                                           \
+        _(mesh_received)                                                                                       \
+        _(mesh_spilled)                                                                                        \
+        _(wakes_sent)                                                                                          \
+        _(output_limit_closed)                                                                                 \
+        _(protocol_errors)
+
+/* This shard's, now. */
+static struct shard_status status_of(const struct shard *s)
 {
         const struct port_stats *mesh = port_stats(s->port);
         struct shard_status status = s->status;
 
+        status.commands += counts_calls(&s->counts);
         status.channels = topics_count(s->topics, TOPIC_CHANNEL);
         status.patterns = topics_count(s->topics, TOPIC_PATTERN);
         status.shard_channels = topics_count(s->topics, TOPIC_SHARD);
@@ -50,22 +67,65 @@ struct shard_status status_of(const struct shard *s)
         status.ring_high = mesh->ring_high;
         status.backlog_high = mesh->backlog_high;
         status.backlog_bytes = mesh->backlog_bytes;
-        list_for_each (i, &s->clients)
-                status.output_bytes += container_of(i, struct client, all)->stream.out.bytes;
+        list_for_each (i, &s->clients) {
+                const struct outq *out = &container_of(i, struct client, all)->stream.out;
+
+                status.output_bytes += out->bytes;
+                status.bytes_out += out->sent;
+        }
         status.cpu = s->options.cpu;
         snprintf(status.reactor, sizeof(status.reactor), "%s", s->ops->name);
         return status;
 }
 
-struct gather *status_begin(struct client *c, void (*write)(struct client *c, const struct gather *g))
+static void status_reset(struct shard *s)
+{
+        s->reset = status_of(s);
+        s->status.commands = s->reset.commands;
+        s->counts = (struct counts){ 0 };
+}
+
+void status_answer(struct shard *s, enum query_kind kind, struct buffer *out)
+{
+        struct shard_status status;
+
+        if (kind == QUERY_RESET)
+                status_reset(s);
+        status = status_of(s);
+#define STATUS_SINCE(_name) status._name -= s->reset._name;
+        if (kind == QUERY_COUNTS) {
+                STATUS_RESETS(STATUS_SINCE)
+        }
+#undef STATUS_SINCE
+        buffer_put(out, &status, sizeof(status));
+        if (kind == QUERY_COUNTS)
+                buffer_put(out, &s->counts, sizeof(s->counts));
+}
+
+struct gather *status_begin(struct client *c, enum query_kind kind,
+                            void (*write)(struct client *c, const struct gather *g))
 {
         struct shard *s = c->shard;
         struct gather *g = gather_collect(c, GATHER_STATUS);
+        struct buffer own = { 0 };
 
         g->write = write;
+        g->query = kind;
         g->shards = mem_zalloc(s->options.n_shards * sizeof(*g->shards));
-        g->shards[s->options.id] = status_of(s);
+        if (kind == QUERY_COUNTS)
+                g->counts = mem_zalloc(sizeof(*g->counts));
+        status_answer(s, kind, &own);
+        status_take(s, g, s->options.id, buffer_view(&own));
+        buffer_deinit(&own);
         return g;
+}
+
+static void status_take_counts(struct gather *g, struct bytes body)
+{
+        struct counts one;
+
+        memcpy(&one, body.p, sizeof(one));
+        counts_add(g->counts, &one);
 }
 
 void status_take(struct shard *s, struct gather *g, unsigned source, struct bytes body)
@@ -74,8 +134,10 @@ void status_take(struct shard *s, struct gather *g, unsigned source, struct byte
                 assert(body.n == sizeof(g->control));
                 memcpy(&g->control, body.p, sizeof(g->control));
         } else {
-                assert(body.n == sizeof(*g->shards));
+                assert(body.n == sizeof(*g->shards) + (g->counts ? sizeof(*g->counts) : 0));
                 memcpy(&g->shards[source], body.p, sizeof(*g->shards));
+                if (g->counts)
+                        status_take_counts(g, bytes_of(body.p + sizeof(*g->shards), sizeof(*g->counts)));
         }
 }
 

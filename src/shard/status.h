@@ -12,11 +12,12 @@
 struct client;
 struct shard;
 
-/* This shard's, now. */
-struct shard_status status_of(const struct shard *shard);
+/* Appends what this shard answers to a query of QUERY_*, and does what that asks for. */
+void status_answer(struct shard *shard, enum query_kind kind, struct buffer *out);
 
 /* Opens a gather of the client and enters this shard's own; in the end write() makes the reply of it. */
-struct gather *status_begin(struct client *c, void (*write)(struct client *c, const struct gather *g));
+struct gather *status_begin(struct client *c, enum query_kind kind,
+                            void (*write)(struct client *c, const struct gather *g));
 
 /* Enters what a port answered. */
 void status_take(struct shard *shard, struct gather *g, unsigned source, struct bytes body);

@@ -118,3 +118,14 @@ def protocol_error_of_a_subscriber_ends_its_subscriptions(env):
     c.eof("the end after a protocol error", reset=True)
     env.until_numsub(other, "pe", 0)
     other.publish("pe", "x", 0)
+
+
+@case()
+def http_is_hung_up_on(env):
+    """Somebody else's HTTP client must not be led to say commands: the connection ends without an answer."""
+    sub = env.connect().subscribe("http")
+    for head in (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"hOST: x\r\n"):
+        c = env.raw()
+        c.send_raw(head + encode("PUBLISH", "http", "smuggled"))
+        c.eof("the end of a client that speaks HTTP", reset=True)
+    sub.quiet()

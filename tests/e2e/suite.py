@@ -36,7 +36,8 @@ STRICT = os.environ.get("BROKERD_E2E_STRICT", "") not in ("", "0")
 CASE_SECONDS = 600 if HEAVY else 120
 
 MODULES = ["case_commands", "case_errors", "case_requests", "case_delivery", "case_order", "case_vanish",
-           "case_hostile", "case_sharded", "case_storms", "case_limits", "case_start", "case_foreign"]
+           "case_hostile", "case_sharded", "case_storms", "case_limits", "case_start", "case_foreign", "case_server",
+           "case_exporter"]
 
 
 class Skip(Exception):

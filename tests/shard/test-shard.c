@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
+#include "shard/client.h"
 #include "shard/message.h"
 #include "shard/state.h"
 #include "support/cluster.h"
@@ -730,7 +732,7 @@ static void check_text(int fd, const char *say, bool resp3, const char *lines)
 /* The titles in the order in which they come, each with a blank behind it. */
 static void check_titles(int fd, const char *say, const char *expected)
 {
-        char *heard = answer(0, fd, say), titles[64] = "";
+        char *heard = answer(0, fd, say), titles[128] = "";
         size_t n = 0;
 
         for (const char *p = heard; (p = strstr(p, "# ")); p++)
@@ -742,15 +744,19 @@ static void check_titles(int fd, const char *say, const char *expected)
 
 START_TEST(info_gives_the_sections_that_are_asked_for)
 {
-        static const char all[] = "Server Clients Stats Broker ";
+        static const char some[] = "Server Clients Memory Stats CPU Errorstats Broker ";
+        static const char all[] = "Server Clients Memory Stats CPU Commandstats Errorstats Broker ";
         int c;
 
         start(shard_counts[_i]);
         c = cluster_connect(&cl, 0, 77);
-        check_titles(c, "INFO\r\n", all);
+        check_titles(c, "INFO\r\n", some);
+        check_titles(c, "info Default\r\n", some);
         check_titles(c, "info EveryThing\r\n", all);
         check_titles(c, "INFO nosuch all\r\n", all);
-        check_titles(c, "INFO stats default stats\r\n", all);
+        check_titles(c, "INFO stats default stats\r\n", some);
+        check_titles(c, "INFO commandstats default\r\n", all);
+        check_titles(c, "INFO cpu errorstats commandstats MEMORY\r\n", "Memory CPU Commandstats Errorstats ");
         check_titles(c, "INFO server\r\n", "Server ");
         check_titles(c, "INFO CLIENTS\r\n", "Clients ");
         check_titles(c, "INFO Stats\r\n", "Stats ");
@@ -768,7 +774,8 @@ END_TEST
 
 START_TEST(info_tells_about_the_server)
 {
-        unsigned long long seconds, days;
+        unsigned long long now, seconds, days;
+        unsigned bits;
         char *heard;
         int c, n = 0;
 
@@ -776,10 +783,14 @@ START_TEST(info_tells_about_the_server)
         c = cluster_connect(&cl, 0, 77);
         heard = answer(0, c, "INFO server\r\n");
         sscanf(heard,
-               "$%*d # Server brokerd_version:test process_id:4711 uptime_in_seconds:%llu uptime_in_days:%llu "
+               "$%*d # Server brokerd_version:test redis_mode:standalone os:Linux %*s %*s arch_bits:%u "
+               "process_id:4711 tcp_port:0 server_time_usec:%llu uptime_in_seconds:%llu uptime_in_days:%llu "
                "multiplexing_api:fake %n",
-               &seconds, &days, &n);
+               &bits, &now, &seconds, &days, &n);
         ck_assert_msg(n > 0 && !heard[n], "%s", heard);
+        ck_assert_uint_eq(bits, 8 * sizeof(void *));
+        ck_assert_uint_le(now / 1000000, (unsigned long long)time(NULL));
+        ck_assert_uint_gt(now / 1000000 + 60, (unsigned long long)time(NULL));
         ck_assert_uint_eq(days, seconds / 86400);
         free(heard);
         cluster_deinit(&cl);
@@ -789,10 +800,13 @@ END_TEST
 /* What the test below has to get on n shards from these words, which are not executed yet. */
 static void expect_counters(char *text, size_t size, unsigned n, const char *say)
 {
-        unsigned long long bytes_in = strlen(say), sent = 0, wakes = 0;
+        unsigned long long bytes_in = strlen(say), bytes_out = 0, sent = 0, wakes = 0;
 
         for (unsigned i = 0; i < n; i++) {
                 bytes_in += cl.shards[i]->status.bytes_in;
+                bytes_out += cl.shards[i]->status.bytes_out;
+                list_for_each (j, &cl.shards[i]->clients)
+                        bytes_out += container_of(j, struct client, all)->stream.out.sent;
                 sent += port_stats(cl.shards[i]->port)->sent;
                 wakes += port_stats(cl.shards[i]->port)->wakes_sent;
         }
@@ -801,14 +815,15 @@ static void expect_counters(char *text, size_t size, unsigned n, const char *say
                 "# Clients\r\nconnected_clients:%u\r\nmaxclients:100\r\n"
                 "\r\n"
                 "# Stats\r\ntotal_connections_received:55\r\ntotal_commands_processed:%u\r\n"
-                "total_net_input_bytes:%llu\r\nrejected_connections:66\r\npubsub_channels:1\r\n"
-                "pubsub_patterns:2\r\npubsubshard_channels:0\r\n"
+                "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\nrejected_connections:66\r\n"
+                "pubsub_channels:1\r\npubsub_patterns:2\r\npubsubshard_channels:0\r\ntotal_error_replies:1\r\n"
+                "client_output_buffer_limit_disconnections:0\r\n"
                 "\r\n"
                 "# "
                 "Broker\r\nshards:%u\r\nreactor:fake\r\nreactor_reason:\r\nmessages_in:2\r\nmessages_out:%u\r\n"
                 "mesh_sent:%llu\r\nwakes_sent:%llu\r\noutput_bytes:76\r\noutput_limit_closed:0\r\n"
                 "protocol_errors:1\r\n",
-                n + 2, 2 * n + 3, bytes_in, n, 2 * n, sent, wakes);
+                n + 2, 2 * n + 3, bytes_in, bytes_out, n, 2 * n, sent, wakes);
 }
 
 START_TEST(info_sums_the_shards_up)
@@ -872,8 +887,9 @@ START_TEST(info_keeps_its_place_in_a_pipeline)
         sscanf(heard,
                ">3 $9 subscribe $1 x :1 =%*d txt:# Stats total_connections_received:55 "
                "total_commands_processed:2 "
-               "total_net_input_bytes:%*d rejected_connections:66 pubsub_channels:1 pubsub_patterns:0 "
-               "pubsubshard_channels:0 =4 txt: "
+               "total_net_input_bytes:%*d total_net_output_bytes:%*d rejected_connections:66 pubsub_channels:1 "
+               "pubsub_patterns:0 pubsubshard_channels:0 total_error_replies:0 "
+               "client_output_buffer_limit_disconnections:0 =4 txt: "
                "=%*d txt:# Clients connected_clients:1 maxclients:100 :1 >3 $7 message $1 x $1 1 %n",
                &n);
         ck_assert_msg(n > 0 && !heard[n], "%s", heard);

@@ -85,7 +85,9 @@ void cluster_init(struct cluster *cl, const struct cluster_options *options)
                                                .owner = 1000,
                                                .cpu = -1,
                                                .version = "test",
-                                               .reactor_reason = options->reactor_reason };
+                                               .reactor_reason = options->reactor_reason,
+                                               .settings = options->settings,
+                                               .n_settings = options->n_settings };
 
                 r = shard_new(&cl->shards[i], &shard);
                 assert(!r);

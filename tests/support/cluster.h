@@ -31,6 +31,8 @@ struct cluster_options {
         uint64_t output_max;
         unsigned drain_budget;
         const char *reactor_reason; /* NULL: not said */
+        const struct shard_setting *settings;
+        unsigned n_settings;
 };
 
 void cluster_init(struct cluster *cl, const struct cluster_options *options);
