@@ -201,15 +201,19 @@ static void uring_cancel(struct stream *s, enum uring_op op)
                 uring_ring_cancel(r->ring, uring_tag(URING_OP_CANCEL, 0, 0), uring_stream_tag(s, op));
 }
 
+/* Whether the shard is to hear what arrives. */
+static bool uring_wanted(struct stream *s)
+{
+        return !s->paused && !s->failed && !s->removed && !uring_of(s)->end;
+}
+
 /* Has it armed before the next enter, if what arrives is wanted and not under way. */
 static void uring_arm(struct stream *s)
 {
         struct uring_stream *u = uring_of(s);
 
-        if (s->paused || s->failed || s->removed || u->end || u->receive != URING_SILENT ||
-            !list_empty(&u->asks))
-                return;
-        list_add_tail(&u->reactor->asking, &u->asks);
+        if (uring_wanted(s) && u->receive == URING_SILENT && list_empty(&u->asks))
+                list_add_tail(&u->reactor->asking, &u->asks);
 }
 
 static void uring_receive(struct stream *s)
@@ -752,6 +756,20 @@ static void uring_wake(struct reactor *r, const struct reactor_address *address)
 const struct uring_stats *uring_stats(const struct reactor *r)
 {
         return &r->stats;
+}
+
+void uring_assert_stream(struct stream *s)
+{
+        const struct uring_stream *u = uring_of(s);
+        bool wanted = uring_wanted(s), asks = !list_empty(&u->asks);
+
+        assert(u->n_requests == (unsigned)u->sending + u->awaits_room + (u->receive != URING_SILENT));
+        assert(!asks || u->receive == URING_SILENT);
+        assert(wanted ? asks || u->receive != URING_SILENT : !asks && u->receive != URING_ARMED);
+        assert(!s->failed || !s->writing);
+        assert(!(u->sending && u->awaits_room));
+        assert(s->writing == u->awaits_room || s->failed || s->removed);
+        assert(!(s->failed || s->removed) || u->sending || !s->out.n);
 }
 
 const struct reactor_ops reactor_uring = {

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Few buffers and few places for requests: who is read when, and in which order bytes come. */
+
+#include "replay.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "reactor/uring.h"
+
+/* ------------------------------------------------------------------ buffers */
+
+static struct peer *starving[8];
+static struct peer *holder;
+
+static void feed_again(void *arg, bool wait, uint64_t ns)
+{
+        (void)arg;
+        (void)wait;
+        (void)ns;
+        fake_on_enter(NULL, NULL);
+        replay_feed(holder, "second", true);
+}
+
+/* The queue of requests has room for two, so the ring is entered, and the buffer is taken once more. */
+static void flush_three(void)
+{
+        for (unsigned i = 0; i < 3; i++) {
+                replay_say(starving[i], "x", 1);
+                f.ops->flush(f.reactor, &starving[i]->stream);
+        }
+}
+
+static void feed_and_flush(struct peer *p)
+{
+        (void)p;
+        fake_on_enter(feed_again, NULL);
+        flush_three();
+}
+
+/* Known failure 10: armed without a buffer it would find none again, and so on for ever. */
+START_TEST(without_a_buffer_nobody_asks_for_one)
+{
+        struct peer *ends, *p;
+
+        replay_begin(2, 1);
+        holder = replay_add();
+        ends = replay_add();
+        p = replay_add();
+        for (unsigned i = 0; i < 3; i++)
+                starving[i] = replay_add();
+        replay_settle();
+        replay_feed(holder, "first", true);
+        fake_complete(fake_find(FAKE_RECEIVE, p->number), -ENOBUFS, -1, false);
+        ends->on_hangup = feed_and_flush;
+        shutdown(ends->far, SHUT_WR);
+        fake_complete(fake_find(FAKE_RECEIVE, ends->number), 0, -1, false);
+        ck_assert_int_eq(replay_turn(), 2);
+        ck_assert_uint_eq(fake_buffers_home(), 0);
+        ck_assert_int_eq(replay_submit(), 0);
+        ck_assert_uint_eq(fake_count(FAKE_RECEIVE, p->number), 0);
+        ck_assert_int_eq(replay_turn(), 1);
+        ck_assert_uint_eq(fake_buffers_home(), 1);
+        replay_settle();
+        ck_assert_uint_eq(fake_count(FAKE_RECEIVE, p->number), 1);
+        ck_assert_uint_eq(holder->received, strlen("firstsecond"));
+        replay_end();
+}
+END_TEST
+
+/* Known failure 11: a kernel that has lost all buffers is no reason to ask for ever. */
+START_TEST(buffers_that_the_kernel_lost_end_the_reactor)
+{
+        struct peer *p;
+
+        replay_begin(8, 2);
+        p = replay_add();
+        replay_settle();
+        fake_complete(fake_find(FAKE_RECEIVE, p->number), -ENOBUFS, -1, false);
+        ck_assert_int_eq(replay_turn(), -ENOBUFS);
+        f.ops->remove(f.reactor, &p->stream);
+        f.ops->wait(f.reactor, 0);
+        ck_assert_int_eq(p->closed, 1);
+        ck_assert_int_eq(f.ops->submit(f.reactor), -ENOBUFS);
+        replay_n_peers = 0;
+        close(p->far);
+        close(p->number);
+        f.reactor = f.ops->deinit(f.reactor);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ the order of completions */
+
+static void crowd_in(void *arg, bool wait, uint64_t ns)
+{
+        uint64_t gone = fake_find(FAKE_RECEIVE, holder->number)->tag ^ UINT64_C(1) << 40;
+
+        (void)arg;
+        (void)wait;
+        (void)ns;
+        fake_on_enter(NULL, NULL);
+        for (unsigned i = 0; i < 5000; i++)
+                fake_post(gone, 0, -1, false);
+        replay_feed(holder, "second", true);
+}
+
+static void make_room_for_many(struct peer *p)
+{
+        p->on_data = NULL;
+        fake_on_enter(crowd_in, NULL);
+        flush_three();
+}
+
+/* More completions come from inside a callback than there was room for when it began; a sanitizer looks as
+ * well. */
+START_TEST(the_inbox_may_grow_while_it_is_worked_off)
+{
+        replay_begin(2, 2);
+        holder = replay_add();
+        holder->on_data = make_room_for_many;
+        for (unsigned i = 0; i < 3; i++)
+                starving[i] = replay_add();
+        replay_settle();
+        replay_feed(holder, "first, ", true);
+        replay_settle();
+        ck_assert_uint_eq(uring_stats(f.reactor)->stale, 5000);
+        ck_assert_uint_eq(holder->received, strlen("first, second"));
+        replay_end();
+}
+END_TEST
+
+/* Known failure 4: whoever asks while the queue of requests is full is armed later, and nobody is forgotten. */
+START_TEST(many_are_armed_through_a_queue_of_two)
+{
+        replay_begin(2, 4);
+        for (unsigned i = 0; i < 100; i++)
+                replay_add();
+        for (unsigned i = 0; i < 100; i++) {
+                replay_say(&replay_peers[i], "hello", 5);
+                replay_flush(&replay_peers[i]);
+        }
+        ck_assert_int_eq(replay_submit(), 0);
+        replay_settle();
+        for (unsigned i = 0; i < 100; i++) {
+                ck_assert_uint_eq(fake_count(FAKE_RECEIVE, replay_peers[i].number), 1);
+                replay_heard(&replay_peers[i], "hello", 5);
+        }
+        ck_assert_uint_ge(uring_stats(f.reactor)->full, 90);
+        replay_end();
+}
+END_TEST
+
+void add_buffer_cases(TCase *cases)
+{
+        tcase_add_test(cases, without_a_buffer_nobody_asks_for_one);
+        tcase_add_test(cases, buffers_that_the_kernel_lost_end_the_reactor);
+        tcase_add_test(cases, the_inbox_may_grow_while_it_is_worked_off);
+        tcase_add_test(cases, many_are_armed_through_a_queue_of_two);
+}
