@@ -543,6 +543,8 @@ static void uring_work_off(struct reactor *r)
 {
         unsigned n = r->inbox.n;
 
+        if (!n)
+                return;
         for (unsigned i = 0; i < n; i++) {
                 struct uring_completion c = r->inbox.v[i]; /* the inbox may move */
 
