@@ -708,13 +708,14 @@ static bool uring_done(const struct reactor *r, uint64_t deadline)
                (deadline != CLOCK_NEVER && clock_now() >= deadline);
 }
 
-/* What feeding met on its way to the kernel is not slept over. */
+/* What feeding met on its way to the kernel is not slept over, nor are streams that still starve: those that
+ * were armed may have nothing to read, and their buffer is then there for the next ones. */
 static void uring_look(struct reactor *r, uint64_t deadline)
 {
         uint64_t now;
 
         uring_feed(r);
-        if (r->inbox.n || r->woken || !list_empty(&r->pending))
+        if (r->inbox.n || r->woken || !list_empty(&r->pending) || !list_empty(&r->starved))
                 deadline = 0;
         if (deadline == CLOCK_NEVER) {
                 uring_enter(r, true, CLOCK_NEVER);
