@@ -566,11 +566,12 @@ static void uring_feed(struct reactor *r)
                 list_add_tail(&r->asking, first);
         }
         while (!list_empty(&r->asking)) {
-                struct uring_stream *u = list_first(&r->asking, struct uring_stream, asks);
+                struct uring_stream *u;
 
-                uring_make_room(r, 0);
-                if (r->error)
+                uring_make_room(r, 0); /* by enters that may take streams off the list */
+                if (r->error || list_empty(&r->asking))
                         return;
+                u = list_first(&r->asking, struct uring_stream, asks);
                 list_del(&u->asks);
                 uring_receive(r->slots[u->slot].stream);
         }

@@ -202,6 +202,30 @@ START_TEST(many_are_armed_through_a_queue_of_two)
 }
 END_TEST
 
+/* The room for its receive is made by an enter in which its send fails. */
+START_TEST(a_stream_that_fails_while_it_asks_is_not_armed)
+{
+        struct peer *p[3];
+
+        replay_begin(2, 4);
+        for (unsigned i = 0; i < 3; i++)
+                p[i] = replay_add();
+        fake_set_sends((struct fake_sends){ .error = EPIPE });
+        for (unsigned i = 0; i < 2; i++) {
+                replay_say(p[i], "lost", 4);
+                replay_flush(p[i]);
+        }
+        ck_assert_int_eq(replay_submit(), 0);
+        replay_settle();
+        for (unsigned i = 0; i < 2; i++) {
+                ck_assert_int_eq(p[i]->errors, 1);
+                ck_assert_uint_eq(fake_count(FAKE_RECEIVE, p[i]->number), 0);
+        }
+        ck_assert_uint_eq(fake_count(FAKE_RECEIVE, p[2]->number), 1);
+        replay_end();
+}
+END_TEST
+
 void add_buffer_cases(TCase *cases)
 {
         tcase_add_test(cases, nobody_who_found_no_buffer_is_forgotten_when_it_is_back);
@@ -209,4 +233,5 @@ void add_buffer_cases(TCase *cases)
         tcase_add_test(cases, buffers_that_the_kernel_lost_end_the_reactor);
         tcase_add_test(cases, the_inbox_may_grow_while_it_is_worked_off);
         tcase_add_test(cases, many_are_armed_through_a_queue_of_two);
+        tcase_add_test(cases, a_stream_that_fails_while_it_asks_is_not_armed);
 }
