@@ -554,27 +554,26 @@ static void uring_work_off(struct reactor *r)
         memmove(r->inbox.v, r->inbox.v + n, r->inbox.n * sizeof(*r->inbox.v));
 }
 
-/* Arms those that ask, and of those that found no buffer as many as there are buffers now. */
-static void uring_feed(struct reactor *r)
+/* Arms at most n of a list. The enters that make room may take streams off it. */
+static void uring_arm_some(struct reactor *r, struct list *list, unsigned n)
 {
-        unsigned n = uring_ring_buffers(r->ring) - r->n_held;
-
-        for (; n && !list_empty(&r->starved); n--) {
-                struct list *first = r->starved.next;
-
-                list_del(first);
-                list_add_tail(&r->asking, first);
-        }
-        while (!list_empty(&r->asking)) {
+        for (; n && !list_empty(list); n--) {
                 struct uring_stream *u;
 
-                uring_make_room(r, 0); /* by enters that may take streams off the list */
-                if (r->error || list_empty(&r->asking))
+                uring_make_room(r, 0);
+                if (r->error || list_empty(list))
                         return;
-                u = list_first(&r->asking, struct uring_stream, asks);
+                u = list_first(list, struct uring_stream, asks);
                 list_del(&u->asks);
                 uring_receive(r->slots[u->slot].stream);
         }
+}
+
+/* Arms those that ask, and before them, of those that found no buffer, as many as there are buffers now. */
+static void uring_feed(struct reactor *r)
+{
+        uring_arm_some(r, &r->starved, uring_ring_buffers(r->ring) - r->n_held);
+        uring_arm_some(r, &r->asking, r->n_streams);
 }
 
 /* Reports what happened since the last wait(). */

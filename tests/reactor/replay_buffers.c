@@ -120,6 +120,24 @@ START_TEST(without_a_buffer_nobody_asks_for_one)
 }
 END_TEST
 
+/* Known failure 57: one that always has something to read would take the only buffer each time. */
+START_TEST(who_found_no_buffer_comes_before_who_had_one)
+{
+        struct peer *busy, *p;
+
+        replay_begin(8, 1);
+        busy = replay_add();
+        p = replay_add();
+        replay_settle();
+        replay_feed(busy, "x", false);
+        fake_complete(fake_find(FAKE_RECEIVE, p->number), -ENOBUFS, -1, false);
+        replay_settle();
+        ck_assert_uint_lt(fake_find(FAKE_RECEIVE, p->number)->number,
+                          fake_find(FAKE_RECEIVE, busy->number)->number);
+        replay_end();
+}
+END_TEST
+
 /* Known failure 11: a kernel that has lost all buffers is no reason to ask for ever. */
 START_TEST(buffers_that_the_kernel_lost_end_the_reactor)
 {
@@ -230,6 +248,7 @@ void add_buffer_cases(TCase *cases)
 {
         tcase_add_test(cases, nobody_who_found_no_buffer_is_forgotten_when_it_is_back);
         tcase_add_test(cases, without_a_buffer_nobody_asks_for_one);
+        tcase_add_test(cases, who_found_no_buffer_comes_before_who_had_one);
         tcase_add_test(cases, buffers_that_the_kernel_lost_end_the_reactor);
         tcase_add_test(cases, the_inbox_may_grow_while_it_is_worked_off);
         tcase_add_test(cases, many_are_armed_through_a_queue_of_two);
