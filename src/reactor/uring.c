@@ -377,16 +377,17 @@ static void uring_keep(struct reactor *r, const struct uring_completion *c)
         }
 }
 
-static void uring_take_one(struct reactor *r, const struct uring_completion *c)
+static void uring_take_sent(struct reactor *r, const struct uring_completion *c)
 {
-        struct stream *s;
+        struct stream *s = uring_tagged(r, c->tag);
 
+        if (s)
+                uring_on_sent(s, c->res);
+}
+
+static void uring_take_other(struct reactor *r, const struct uring_completion *c)
+{
         switch ((enum uring_op)(c->tag & 0xff)) {
-        case URING_OP_SEND:
-                s = uring_tagged(r, c->tag);
-                if (s)
-                        uring_on_sent(s, c->res);
-                break;
         case URING_OP_WAKE:
                 uring_on_wake_failed(r, c->tag);
                 break;
@@ -400,7 +401,13 @@ static void uring_take_one(struct reactor *r, const struct uring_completion *c)
         }
 }
 
-/* Empties the completion queue; calls nobody back. */
+static bool uring_is_send(const struct uring_completion *c)
+{
+        return (c->tag & 0xff) == URING_OP_SEND;
+}
+
+/* Empties the completion queue; calls nobody back. What follows from a send may need room, and take newer
+ * completions to have it: all others are in the inbox by then, in the order of their coming. */
 static void uring_take(struct reactor *r)
 {
         struct uring_completion some[URING_TAKE];
@@ -409,7 +416,11 @@ static void uring_take(struct reactor *r)
         do {
                 n = uring_ring_take(r->ring, some, URING_TAKE);
                 for (unsigned i = 0; i < n; i++)
-                        uring_take_one(r, &some[i]);
+                        if (!uring_is_send(&some[i]))
+                                uring_take_other(r, &some[i]);
+                for (unsigned i = 0; i < n; i++)
+                        if (uring_is_send(&some[i]))
+                                uring_take_sent(r, &some[i]);
         } while (n == URING_TAKE);
 }
 

@@ -161,6 +161,52 @@ END_TEST
 
 /* ------------------------------------------------------------------ the order of completions */
 
+static int stage;
+
+/* When the reactor waits for its sends, all come at once; more bytes arrive as it makes room for what follows.
+ */
+static void bring_all(void *arg, bool wait, uint64_t ns)
+{
+        struct fake_request *q;
+
+        (void)arg;
+        (void)ns;
+        if (wait && stage == 0) {
+                while ((q = fake_find(FAKE_SEND, -1)))
+                        fake_finish_send(q, 1, 0);
+                replay_feed(holder, "first, ", true);
+                replay_feed(holder, "second, ", true);
+                stage = 1;
+        } else if (!wait && stage == 1) {
+                replay_feed(holder, "third", false);
+                stage = 2;
+        }
+}
+
+/* Requests that follow from completions need room themselves, and newer completions come along with it. */
+START_TEST(bytes_keep_their_order_when_room_is_made_in_between)
+{
+        replay_begin(2, 4);
+        stage = 0;
+        holder = replay_add();
+        for (unsigned i = 0; i < 4; i++)
+                starving[i] = replay_add();
+        replay_settle();
+        fake_set_sends((struct fake_sends){ .late = true });
+        fake_on_enter(bring_all, NULL);
+        for (unsigned i = 0; i < 4; i++) {
+                replay_say(starving[i], "cut short", 9);
+                replay_flush(starving[i]);
+        }
+        ck_assert_int_eq(replay_submit(), 0);
+        ck_assert_int_eq(stage, 2);
+        replay_settle();
+        ck_assert_uint_eq(holder->received, strlen("first, second, third"));
+        ck_assert(!memcmp(buffer_view(&holder->in).p, "first, second, third", holder->received));
+        replay_end();
+}
+END_TEST
+
 static void crowd_in(void *arg, bool wait, uint64_t ns)
 {
         uint64_t gone = fake_find(FAKE_RECEIVE, holder->number)->tag ^ UINT64_C(1) << 40;
@@ -250,6 +296,7 @@ void add_buffer_cases(TCase *cases)
         tcase_add_test(cases, without_a_buffer_nobody_asks_for_one);
         tcase_add_test(cases, who_found_no_buffer_comes_before_who_had_one);
         tcase_add_test(cases, buffers_that_the_kernel_lost_end_the_reactor);
+        tcase_add_test(cases, bytes_keep_their_order_when_room_is_made_in_between);
         tcase_add_test(cases, the_inbox_may_grow_while_it_is_worked_off);
         tcase_add_test(cases, many_are_armed_through_a_queue_of_two);
         tcase_add_test(cases, a_stream_that_fails_while_it_asks_is_not_armed);
