@@ -445,7 +445,7 @@ static void uring_starve(struct stream *s)
                 r->error = error_origin(-ENOBUFS);
                 return;
         }
-        if (!s->paused && !s->failed && !s->removed)
+        if (uring_wanted(s) && u->receive == URING_SILENT)
                 list_add_tail(&r->starved, &u->asks);
 }
 
@@ -469,16 +469,20 @@ static void uring_on_bytes(struct stream *s, const struct uring_completion *c)
         r->sink.on_data(r->sink.arg, s, bytes_of(uring_ring_buffer(r->ring, c->buffer), (size_t)c->res));
 }
 
-/* Of a stream that is read. A paused one hears of its end when it is resumed and asks again. */
-static void uring_on_end(struct stream *s)
+/* Of a stream that is read. A paused one hears of its end when it is resumed and asks again. So does one whose
+ * receive goes on, since bytes may be behind this completion that are no longer in the socket. */
+static void uring_on_end(struct stream *s, bool more)
 {
         struct uring_stream *u = uring_of(s);
         struct reactor *r = u->reactor;
 
         if (s->paused || !uring_at_end(s))
                 return;
+        if (more) {
+                uring_disarm(s);
+                return;
+        }
         u->end = true;
-        uring_disarm(s);
         r->n_callbacks++;
         r->sink.on_hangup(r->sink.arg, s, 0);
 }
@@ -496,7 +500,7 @@ static void uring_on_receive(struct stream *s, const struct uring_completion *c)
         else if (c->res > 0)
                 uring_on_bytes(s, c);
         else if (c->res == 0)
-                uring_on_end(s);
+                uring_on_end(s, c->more);
         else if (c->res == -ENOBUFS)
                 uring_starve(s);
         else if (c->res != -ECANCELED && c->res != -EINTR && c->res != -EAGAIN)
