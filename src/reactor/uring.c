@@ -80,6 +80,7 @@ struct uring_stream {
         bool end;         /* the peer sends no more */
         bool reported;    /* the error was */
         bool full_at_arm; /* all buffers were in the ring then */
+        bool fresh;       /* no bytes came since it was armed */
 };
 
 struct reactor {
@@ -226,6 +227,7 @@ static void uring_receive(struct stream *s)
         u->n_requests++;
         u->taken_at_arm = r->n_taken;
         u->full_at_arm = r->n_held == 0;
+        u->fresh = true;
 }
 
 /* Ends what uring_arm() began. */
@@ -457,6 +459,17 @@ static bool uring_at_end(const struct stream *s)
         return recv(s->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+/* A kernel that finds bytes and an end at once while it arms a receive tells the bytes, and never the end (seen
+ * on Linux 6.18, on Unix sockets). So behind the first bytes the socket is asked, and then the kernel anew. */
+static void uring_look_behind(struct stream *s, bool more)
+{
+        struct uring_stream *u = uring_of(s);
+
+        if (u->fresh && more && uring_at_end(s))
+                uring_disarm(s);
+        u->fresh = false;
+}
+
 static void uring_on_bytes(struct stream *s, const struct uring_completion *c)
 {
         struct reactor *r = uring_of(s)->reactor;
@@ -465,6 +478,7 @@ static void uring_on_bytes(struct stream *s, const struct uring_completion *c)
                 uring_fail(s, EIO); /* somewhere in the ring, and nobody knows where */
                 return;
         }
+        uring_look_behind(s, c->more);
         r->n_callbacks++;
         r->sink.on_data(r->sink.arg, s, bytes_of(uring_ring_buffer(r->ring, c->buffer), (size_t)c->res));
 }

@@ -199,6 +199,30 @@ START_TEST(an_end_before_bytes_of_the_same_receive_is_asked_for_again)
 }
 END_TEST
 
+/* Known failure 7: bytes and an end that come as a receive is armed, of which the kernel tells the bytes only.
+ */
+START_TEST(an_end_that_is_never_told_is_found_behind_the_first_bytes)
+{
+        struct peer *p;
+
+        replay_begin(8, 4);
+        p = replay_add();
+        replay_settle();
+        shutdown(p->far, SHUT_WR);
+        replay_feed(p, "abc", true);
+        replay_settle();
+        ck_assert_uint_eq(p->received, 3);
+        ck_assert_int_eq(p->ends, 0);
+        ck_assert_uint_eq(fake_count(FAKE_CANCEL, -1), 1);
+        fake_complete(fake_find(FAKE_RECEIVE, p->number), -ECANCELED, -1, false);
+        replay_settle();
+        fake_complete(fake_find(FAKE_RECEIVE, p->number), 0, -1, false);
+        replay_settle();
+        ck_assert_int_eq(p->ends, 1);
+        replay_end();
+}
+END_TEST
+
 /* Known failure 5: the completion that said it was the last is lost for a stream that did not want it. */
 START_TEST(an_end_while_paused_is_told_after_the_resumption)
 {
@@ -226,6 +250,7 @@ static void add_receive_cases(TCase *cases)
         tcase_add_test(cases, every_completion_of_a_receive_is_understood_in_every_state);
         tcase_add_test(cases, an_end_behind_bytes_is_told_once_and_last);
         tcase_add_test(cases, an_end_before_bytes_of_the_same_receive_is_asked_for_again);
+        tcase_add_test(cases, an_end_that_is_never_told_is_found_behind_the_first_bytes);
         tcase_add_test(cases, an_end_while_paused_is_told_after_the_resumption);
 }
 
