@@ -261,6 +261,7 @@ static void add(TCase *cases)
         add_order_cases(cases);
         add_send_cases(cases);
         add_ring_cases(cases);
+        add_walk_cases(cases);
 }
 
 int main(void)
