@@ -271,7 +271,7 @@ static void uring_arm_wake(struct reactor *r)
 static void uring_drop_output(struct stream *s)
 {
         s->writing = false;
-        if (!uring_of(s)->sending)
+        if (!uring_of(s)->sending || PLANTED(21))
                 outq_clear(&s->out);
 }
 
@@ -465,7 +465,7 @@ static void uring_look_behind(struct stream *s, bool more)
 {
         struct uring_stream *u = uring_of(s);
 
-        if (u->fresh && more && uring_at_end(s))
+        if (u->fresh && more && uring_at_end(s) && !PLANTED(22))
                 uring_disarm(s);
         u->fresh = false;
 }
@@ -519,7 +519,8 @@ static void uring_on_receive(struct stream *s, const struct uring_completion *c)
                 uring_starve(s);
         else if (c->res != -ECANCELED && c->res != -EINTR && c->res != -EAGAIN)
                 uring_fail(s, -c->res);
-        uring_arm(s);
+        if (!PLANTED(18))
+                uring_arm(s);
 }
 
 static void uring_on_room(struct stream *s)
@@ -563,7 +564,7 @@ static void uring_complete(struct reactor *r, const struct uring_completion *c)
         else if (s)
                 uring_on_room(s);
         uring_give_back(r, c->buffer);
-        if (s && s->removed && !uring_of(s)->n_requests)
+        if (s && s->removed && (!uring_of(s)->n_requests || PLANTED(19)))
                 uring_close(s);
 }
 
@@ -744,7 +745,7 @@ static void uring_look(struct reactor *r, uint64_t deadline)
         uint64_t now;
 
         uring_feed(r);
-        if (r->inbox.n || r->woken || !list_empty(&r->pending) || !list_empty(&r->starved))
+        if (r->inbox.n || r->woken || !list_empty(&r->pending) || (!list_empty(&r->starved) && !PLANTED(20)))
                 deadline = 0;
         if (deadline == CLOCK_NEVER) {
                 uring_enter(r, true, CLOCK_NEVER);
