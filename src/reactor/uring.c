@@ -80,6 +80,7 @@ struct uring_stream {
         bool end;         /* the peer sends no more */
         bool reported;    /* the error was */
         bool full_at_arm; /* all buffers were in the ring then */
+        bool fresh;       /* no bytes came since it was armed */
 };
 
 struct reactor {
@@ -201,15 +202,19 @@ static void uring_cancel(struct stream *s, enum uring_op op)
                 uring_ring_cancel(r->ring, uring_tag(URING_OP_CANCEL, 0, 0), uring_stream_tag(s, op));
 }
 
+/* Whether the shard is to hear what arrives. */
+static bool uring_wanted(struct stream *s)
+{
+        return !s->paused && !s->failed && !s->removed && !uring_of(s)->end;
+}
+
 /* Has it armed before the next enter, if what arrives is wanted and not under way. */
 static void uring_arm(struct stream *s)
 {
         struct uring_stream *u = uring_of(s);
 
-        if (s->paused || s->failed || s->removed || u->end || u->receive != URING_SILENT ||
-            !list_empty(&u->asks))
-                return;
-        list_add_tail(&u->reactor->asking, &u->asks);
+        if (uring_wanted(s) && u->receive == URING_SILENT && list_empty(&u->asks))
+                list_add_tail(&u->reactor->asking, &u->asks);
 }
 
 static void uring_receive(struct stream *s)
@@ -222,6 +227,7 @@ static void uring_receive(struct stream *s)
         u->n_requests++;
         u->taken_at_arm = r->n_taken;
         u->full_at_arm = r->n_held == 0;
+        u->fresh = true;
 }
 
 /* Ends what uring_arm() began. */
@@ -265,7 +271,7 @@ static void uring_arm_wake(struct reactor *r)
 static void uring_drop_output(struct stream *s)
 {
         s->writing = false;
-        if (!uring_of(s)->sending)
+        if (!uring_of(s)->sending || PLANTED(21))
                 outq_clear(&s->out);
 }
 
@@ -373,16 +379,17 @@ static void uring_keep(struct reactor *r, const struct uring_completion *c)
         }
 }
 
-static void uring_take_one(struct reactor *r, const struct uring_completion *c)
+static void uring_take_sent(struct reactor *r, const struct uring_completion *c)
 {
-        struct stream *s;
+        struct stream *s = uring_tagged(r, c->tag);
 
+        if (s)
+                uring_on_sent(s, c->res);
+}
+
+static void uring_take_other(struct reactor *r, const struct uring_completion *c)
+{
         switch ((enum uring_op)(c->tag & 0xff)) {
-        case URING_OP_SEND:
-                s = uring_tagged(r, c->tag);
-                if (s)
-                        uring_on_sent(s, c->res);
-                break;
         case URING_OP_WAKE:
                 uring_on_wake_failed(r, c->tag);
                 break;
@@ -396,7 +403,13 @@ static void uring_take_one(struct reactor *r, const struct uring_completion *c)
         }
 }
 
-/* Empties the completion queue; calls nobody back. */
+static bool uring_is_send(const struct uring_completion *c)
+{
+        return (c->tag & 0xff) == URING_OP_SEND;
+}
+
+/* Empties the completion queue; calls nobody back. What follows from a send may need room, and take newer
+ * completions to have it: all others are in the inbox by then, in the order of their coming. */
 static void uring_take(struct reactor *r)
 {
         struct uring_completion some[URING_TAKE];
@@ -405,7 +418,11 @@ static void uring_take(struct reactor *r)
         do {
                 n = uring_ring_take(r->ring, some, URING_TAKE);
                 for (unsigned i = 0; i < n; i++)
-                        uring_take_one(r, &some[i]);
+                        if (!uring_is_send(&some[i]))
+                                uring_take_other(r, &some[i]);
+                for (unsigned i = 0; i < n; i++)
+                        if (uring_is_send(&some[i]))
+                                uring_take_sent(r, &some[i]);
         } while (n == URING_TAKE);
 }
 
@@ -430,7 +447,7 @@ static void uring_starve(struct stream *s)
                 r->error = error_origin(-ENOBUFS);
                 return;
         }
-        if (!s->paused && !s->failed && !s->removed)
+        if (uring_wanted(s) && u->receive == URING_SILENT)
                 list_add_tail(&r->starved, &u->asks);
 }
 
@@ -442,6 +459,17 @@ static bool uring_at_end(const struct stream *s)
         return recv(s->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+/* A kernel that finds bytes and an end at once while it arms a receive tells the bytes, and never the end (seen
+ * on Linux 6.18, on Unix sockets). So behind the first bytes the socket is asked, and then the kernel anew. */
+static void uring_look_behind(struct stream *s, bool more)
+{
+        struct uring_stream *u = uring_of(s);
+
+        if (u->fresh && more && uring_at_end(s) && !PLANTED(22))
+                uring_disarm(s);
+        u->fresh = false;
+}
+
 static void uring_on_bytes(struct stream *s, const struct uring_completion *c)
 {
         struct reactor *r = uring_of(s)->reactor;
@@ -450,20 +478,25 @@ static void uring_on_bytes(struct stream *s, const struct uring_completion *c)
                 uring_fail(s, EIO); /* somewhere in the ring, and nobody knows where */
                 return;
         }
+        uring_look_behind(s, c->more);
         r->n_callbacks++;
         r->sink.on_data(r->sink.arg, s, bytes_of(uring_ring_buffer(r->ring, c->buffer), (size_t)c->res));
 }
 
-/* Of a stream that is read. A paused one hears of its end when it is resumed and asks again. */
-static void uring_on_end(struct stream *s)
+/* Of a stream that is read. A paused one hears of its end when it is resumed and asks again. So does one whose
+ * receive goes on, since bytes may be behind this completion that are no longer in the socket. */
+static void uring_on_end(struct stream *s, bool more)
 {
         struct uring_stream *u = uring_of(s);
         struct reactor *r = u->reactor;
 
         if (s->paused || !uring_at_end(s))
                 return;
+        if (more) {
+                uring_disarm(s);
+                return;
+        }
         u->end = true;
-        uring_disarm(s);
         r->n_callbacks++;
         r->sink.on_hangup(r->sink.arg, s, 0);
 }
@@ -481,12 +514,13 @@ static void uring_on_receive(struct stream *s, const struct uring_completion *c)
         else if (c->res > 0)
                 uring_on_bytes(s, c);
         else if (c->res == 0)
-                uring_on_end(s);
+                uring_on_end(s, c->more);
         else if (c->res == -ENOBUFS)
                 uring_starve(s);
         else if (c->res != -ECANCELED && c->res != -EINTR && c->res != -EAGAIN)
                 uring_fail(s, -c->res);
-        uring_arm(s);
+        if (!PLANTED(18))
+                uring_arm(s);
 }
 
 static void uring_on_room(struct stream *s)
@@ -530,7 +564,7 @@ static void uring_complete(struct reactor *r, const struct uring_completion *c)
         else if (s)
                 uring_on_room(s);
         uring_give_back(r, c->buffer);
-        if (s && s->removed && !uring_of(s)->n_requests)
+        if (s && s->removed && (!uring_of(s)->n_requests || PLANTED(19)))
                 uring_close(s);
 }
 
@@ -539,6 +573,8 @@ static void uring_work_off(struct reactor *r)
 {
         unsigned n = r->inbox.n;
 
+        if (!n)
+                return;
         for (unsigned i = 0; i < n; i++) {
                 struct uring_completion c = r->inbox.v[i]; /* the inbox may move */
 
@@ -549,26 +585,26 @@ static void uring_work_off(struct reactor *r)
                 memmove(r->inbox.v, r->inbox.v + n, r->inbox.n * sizeof(*r->inbox.v));
 }
 
-/* Arms those that ask, and of those that found no buffer as many as there are buffers now. */
-static void uring_feed(struct reactor *r)
+/* Arms at most n of a list. The enters that make room may take streams off it. */
+static void uring_arm_some(struct reactor *r, struct list *list, unsigned n)
 {
-        unsigned n = uring_ring_buffers(r->ring) - r->n_held;
-
-        for (; n && !list_empty(&r->starved); n--) {
-                struct list *first = r->starved.next;
-
-                list_del(first);
-                list_add_tail(&r->asking, first);
-        }
-        while (!list_empty(&r->asking)) {
-                struct uring_stream *u = list_first(&r->asking, struct uring_stream, asks);
+        for (; n && !list_empty(list); n--) {
+                struct uring_stream *u;
 
                 uring_make_room(r, 0);
-                if (r->error)
+                if (r->error || list_empty(list))
                         return;
+                u = list_first(list, struct uring_stream, asks);
                 list_del(&u->asks);
                 uring_receive(r->slots[u->slot].stream);
         }
+}
+
+/* Arms those that ask, and before them, of those that found no buffer, as many as there are buffers now. */
+static void uring_feed(struct reactor *r)
+{
+        uring_arm_some(r, &r->starved, uring_ring_buffers(r->ring) - r->n_held);
+        uring_arm_some(r, &r->asking, r->n_streams);
 }
 
 /* Reports what happened since the last wait(). */
@@ -703,13 +739,14 @@ static bool uring_done(const struct reactor *r, uint64_t deadline)
                (deadline != CLOCK_NEVER && clock_now() >= deadline);
 }
 
-/* What feeding met on its way to the kernel is not slept over. */
+/* What feeding met on its way to the kernel is not slept over, nor are streams that still starve: those that
+ * were armed may have nothing to read, and their buffer is then there for the next ones. */
 static void uring_look(struct reactor *r, uint64_t deadline)
 {
         uint64_t now;
 
         uring_feed(r);
-        if (r->inbox.n || r->woken || !list_empty(&r->pending))
+        if (r->inbox.n || r->woken || !list_empty(&r->pending) || (!list_empty(&r->starved) && !PLANTED(20)))
                 deadline = 0;
         if (deadline == CLOCK_NEVER) {
                 uring_enter(r, true, CLOCK_NEVER);
@@ -753,6 +790,20 @@ static void uring_wake(struct reactor *r, const struct reactor_address *address)
 const struct uring_stats *uring_stats(const struct reactor *r)
 {
         return &r->stats;
+}
+
+void uring_assert_stream(struct stream *s)
+{
+        const struct uring_stream *u = uring_of(s);
+        bool wanted = uring_wanted(s), asks = !list_empty(&u->asks);
+
+        assert(u->n_requests == (unsigned)u->sending + u->awaits_room + (u->receive != URING_SILENT));
+        assert(!asks || u->receive == URING_SILENT);
+        assert(wanted ? asks || u->receive != URING_SILENT : !asks && u->receive != URING_ARMED);
+        assert(!s->failed || !s->writing);
+        assert(!(u->sending && u->awaits_room));
+        assert(s->writing == u->awaits_room || s->failed || s->removed);
+        assert(!(s->failed || s->removed) || u->sending || !s->out.n);
 }
 
 const struct reactor_ops reactor_uring = {

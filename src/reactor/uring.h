@@ -3,9 +3,10 @@
 
 #include <stdint.h>
 
-/* What the io_uring reactor counts, for tests. */
+/* What the io_uring reactor counts and promises itself, for tests. */
 
 struct reactor;
+struct stream;
 
 struct uring_stats {
         uint64_t stale;        /* completions of a stream that was gone */
@@ -16,3 +17,6 @@ struct uring_stats {
 
 /* Of a reactor_uring. */
 const struct uring_stats *uring_stats(const struct reactor *reactor);
+
+/* Asserts what holds of an open stream of it between two calls. */
+void uring_assert_stream(struct stream *stream);

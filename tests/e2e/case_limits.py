@@ -68,7 +68,10 @@ def _try(env):
 
 @case(once=True, fresh=True)
 def accepting_pauses_without_descriptors(env):
-    """Known failure 14: out of descriptors neither spins nor kills, and accepting resumes."""
+    """
+    Known failures 13 and 14: out of descriptors neither spins nor kills, and accepting resumes. With either reactor it
+    is control that accepts, by epoll, so no request of a ring can die of it.
+    """
     keeper, other = env.pair()
     keeper.subscribe("emfile")
     n = env.server.n_fds()

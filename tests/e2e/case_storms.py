@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Many at once, and what others notice of it."""
 
+import subprocess
+import sys
 import time
 
 from resp import encode, frame
@@ -94,6 +96,65 @@ def quiet_clients_are_served_beside_floods(env):
         for p in pubs:
             p.expect_bytes(b":%d\r\n" % len(hot) * burst, "replies")
     need(worst < 1 * (20 if env.server.sanitized() else 1), f"a PING beside the flood took {worst:.3f} s")
+
+
+# Several publishers that send all the time, in a process of their own: argv is a socket, how many, and a request.
+# Ends with its input, and says how many bytes of replies it got.
+FLOOD = r"""
+import select, socket, sys
+data = sys.argv[3].encode("latin-1") * 500
+socks = [socket.socket(socket.AF_UNIX) for _ in range(int(sys.argv[2]))]
+poll = select.poll()
+poll.register(0, select.POLLHUP)
+for s in socks:
+    s.connect(sys.argv[1])
+    s.setblocking(False)
+    poll.register(s, select.POLLIN | select.POLLOUT)
+by_fd = {s.fileno(): [s, memoryview(data)] for s in socks}
+got = 0
+while True:
+    for fd, events in poll.poll():
+        if fd == 0:
+            print(got)
+            sys.exit()
+        s, left = by_fd[fd]
+        if events & select.POLLIN:
+            got += len(s.recv(1 << 18))
+        if events & select.POLLOUT:
+            by_fd[fd][1] = left[s.send(left):] or memoryview(data)
+"""
+
+
+def _ping_times(clients, seconds):
+    """What each PING took, of clients that take turns for so long."""
+    times = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for c in clients:
+            began = time.monotonic()
+            c.quiet()
+            times.append(time.monotonic() - began)
+    return sorted(times)
+
+
+@case(single=True)
+def quiet_clients_of_a_flooded_shard_are_served_soon(env):
+    """Known failure 57: four publishers that never pause, and sixty clients on the same shard that say little."""
+    quiet = [env.connect() for _ in range(60)]
+    request = encode("PUBLISH", "flood", b"x" * 64).decode("latin-1")
+    words = [sys.executable, "-c", FLOOD, env.server.path, "4", request]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as flood:
+        try:
+            _ping_times(quiet, 0.3)  # the flood has begun by then
+            times = _ping_times(quiet, scale(1, 10))
+        finally:
+            replies = int(flood.communicate()[0])
+    p99 = times[len(times) * 99 // 100]
+    figures = (f"PING beside a flood of {replies // 4} PUBLISH: p50 {times[len(times) // 2] * 1000:.1f} ms, "
+               f"p99 {p99 * 1000:.1f} ms, worst {times[-1] * 1000:.1f} ms, of {len(times)}")
+    print(figures)
+    need(replies > 40000, figures)
+    need(p99 < (0.5 if env.server.sanitized() else 0.05), figures)
 
 
 @case(brokerd="redis-server wakes ten times a second", once=True)

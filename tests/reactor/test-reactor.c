@@ -3,86 +3,37 @@
 
 #include <config.h>
 
-#include "reactor/reactor.h"
+#include "cases.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdalign.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "support/suite.h"
-#include "util/buffer.h"
-#include "util/clock.h"
+#include "reactor/uring.h"
 
-struct peer {
-        struct stream stream;
-        struct buffer in;
-        int ends, errors, closed, drained;
-        alignas(16) uint8_t state[256];
-};
+static int first_free; /* descriptor, before each case */
 
-struct fixture {
-        const struct reactor_ops *ops;
-        struct reactor *reactor;
-        int wake;
-};
-
-static struct peer *peer_of(struct stream *s)
+static int free_descriptor(void)
 {
-        return container_of(s, struct peer, stream);
-}
+        int fd = dup(0);
 
-static void on_data(void *arg, struct stream *s, struct bytes b)
-{
-        (void)arg;
-        buffer_put(&peer_of(s)->in, b.p, b.n);
+        close(fd);
+        return fd;
 }
-
-static void on_drained(void *arg, struct stream *s)
-{
-        (void)arg;
-        peer_of(s)->drained++;
-}
-
-static void on_hangup(void *arg, struct stream *s, int error)
-{
-        (void)arg;
-        if (error)
-                peer_of(s)->errors++;
-        else
-                peer_of(s)->ends++;
-}
-
-static void on_closed(void *arg, struct stream *s)
-{
-        (void)arg;
-        peer_of(s)->closed++;
-}
-
-static struct fixture f;
-static struct stage_pool pool;
 
 static void setup(const struct reactor_ops *ops, unsigned entries, unsigned buffers, bool single_shot)
 {
-        struct reactor_sink sink = { on_data, on_drained, on_hangup, on_closed, NULL };
-        struct reactor_options options = { .receive_bytes = 4096 };
+        struct reactor_options options = { .receive_bytes = 4096,
+                                           .ring = { .entries = entries,
+                                                     .completions = 2 * entries,
+                                                     .buffers = buffers,
+                                                     .buffer_bytes = 4096,
+                                                     .single_shot = single_shot } };
 
-        options.ring.entries = entries;
-        options.ring.completions = 2 * entries;
-        options.ring.buffers = buffers;
-        options.ring.buffer_bytes = 4096;
-        options.ring.single_shot = single_shot;
-        signal(SIGPIPE, SIG_DFL);
-        f.ops = ops;
-        f.wake = options.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-        stage_pool_init(&pool, 2048, 4);
-        ck_assert_int_eq(f.ops->init(&f.reactor, &options, &sink), 0);
-        ck_assert_uint_le(f.ops->stream_size, 256);
+        first_free = free_descriptor();
+        peers_setup(ops, options);
 }
 
 static void setup_ev(void)
@@ -106,43 +57,31 @@ static void setup_uring_tiny(void)
 {
         setup(&reactor_uring, 2, 1, false);
 }
+
+/* Known failure 12: the completions that come in one turn do not fit into their queue, though their bytes do.
+ */
+static void setup_uring_few(void)
+{
+        setup(&reactor_uring, 4, 64, false);
+}
 #endif
 
+/* No descriptor is left, and no completion came for a stream that was gone. */
 static void teardown(void)
 {
-        f.reactor = f.ops->deinit(f.reactor);
-        close(f.wake);
-        stage_pool_deinit(&pool);
+        if (f.ops == &reactor_uring)
+                ck_assert_uint_eq(reactor_stats()->stale, 0);
+        peers_teardown();
+        ck_assert_int_eq(free_descriptor(), first_free);
 }
 
-/* Return: the far end's descriptor. */
-static int peer_open(struct peer *p)
+const struct uring_stats *reactor_stats(void)
 {
-        int fds[2];
-
-        *p = (struct peer){ 0 };
-        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-        fcntl(fds[0], F_SETFL, O_NONBLOCK);
-        p->stream.fd = fds[0];
-        p->stream.private_offset = offsetof(struct peer, state) - offsetof(struct peer, stream);
-        outq_init(&p->stream.out);
-        f.ops->add(f.reactor, &p->stream);
-        return fds[1];
-}
-
-static void flush(struct peer *p)
-{
-        f.ops->flush(f.reactor, &p->stream);
-        ck_assert_int_eq(f.ops->submit(f.reactor), 0);
-}
-
-static void peer_close(struct peer *p)
-{
-        f.ops->remove(f.reactor, &p->stream);
-        ck_assert_int_eq(p->closed, 0); /* never synchronously */
-        ck_assert_int_ge(f.ops->wait(f.reactor, CLOCK_NEVER), 1);
-        ck_assert_int_eq(p->closed, 1);
-        buffer_deinit(&p->in);
+#ifdef WITH_LIBURING
+        if (f.ops == &reactor_uring)
+                return uring_stats(f.reactor);
+#endif
+        return NULL;
 }
 
 START_TEST(bytes_arrive_and_an_end_is_reported_once)
@@ -158,7 +97,7 @@ START_TEST(bytes_arrive_and_an_end_is_reported_once)
                 f.ops->wait(f.reactor, i ? 0 : CLOCK_NEVER);
         ck_assert_int_eq(p.ends, 1);
         outq_copy(&p.stream.out, &pool, BYTES_LITERAL("still heard"));
-        flush(&p);
+        peer_flush(&p);
         char text[32];
         ck_assert_int_eq(read(fd, text, sizeof(text)), 11);
         close(fd);
@@ -176,7 +115,7 @@ START_TEST(a_flush_that_the_kernel_does_not_take_finishes_by_itself)
         for (size_t i = 0; i < sizeof(block); i++)
                 block[i] = (char)(i * 7 + i / 251);
         outq_copy(&p.stream.out, &pool, bytes_of(block, sizeof(block)));
-        flush(&p);
+        peer_flush(&p);
         ck_assert(p.stream.writing);
         while (n < sizeof(got)) {
                 ssize_t r = read(fd, got + n, sizeof(got) - n < 5000 ? sizeof(got) - n : 5000);
@@ -201,7 +140,7 @@ START_TEST(a_peer_that_is_gone_is_an_error_and_no_signal)
 
         close(fd);
         outq_copy(&p.stream.out, &pool, BYTES_LITERAL("lost"));
-        flush(&p);
+        peer_flush(&p);
         ck_assert(p.stream.failed);
         ck_assert_uint_eq(p.stream.out.bytes, 0);
         ck_assert_int_eq(p.errors, 0);
@@ -262,7 +201,7 @@ START_TEST(a_reset_ends_a_wait)
         struct reset reset = { .fd = peer_open(&p) };
 
         outq_copy(&p.stream.out, &pool, BYTES_LITERAL("unread"));
-        flush(&p);
+        peer_flush(&p);
         f.ops->wait(f.reactor, 0);
         ck_assert_int_eq(pthread_create(&reset.thread, NULL, reset_later, &reset), 0);
         while (!p.errors)
@@ -322,16 +261,16 @@ START_TEST(output_of_a_closed_stream_reaches_nobody_else)
 
         outq_copy(&old.stream.out, &pool, BYTES_LITERAL("secret"));
         f.ops->remove(f.reactor, &old.stream);
-        flush(&old);
+        peer_flush(&old);
         f.ops->wait(f.reactor, CLOCK_NEVER);
         ck_assert_int_eq(old.closed, 1);
         ck_assert_uint_eq(old.stream.out.bytes, 0);
         close(far);
         next = peer_open(&new);
         ck_assert_int_eq(new.stream.fd, number);
-        flush(&old);
+        peer_flush(&old);
         outq_copy(&new.stream.out, &pool, BYTES_LITERAL("mine"));
-        flush(&new);
+        peer_flush(&new);
         ck_assert_int_eq(read(next, text, sizeof(text)), 4);
         ck_assert(!memcmp(text, "mine", 4));
         close(next);
@@ -394,8 +333,26 @@ static void add_reactor(Suite *suite, const char *name, void (*set_up)(void))
         tcase_set_timeout(cases, 60);
         tcase_add_checked_fixture(cases, set_up, teardown);
         add(cases);
+        add_crowd_cases(cases);
+        add_race_cases(cases);
         suite_add_tcase(suite, cases);
 }
+
+#ifdef WITH_LIBURING
+/* By a signal, so in a process of its own. */
+static void add_deaths(Suite *suite)
+{
+        const char *fork = getenv("CK_FORK");
+        TCase *cases;
+
+        if (fork && !strcmp(fork, "no"))
+                return;
+        cases = tcase_create("io_uring, deaths");
+        tcase_add_checked_fixture(cases, setup_uring, teardown);
+        add_death_cases(cases);
+        suite_add_tcase(suite, cases);
+}
+#endif
 
 int main(void)
 {
@@ -406,6 +363,8 @@ int main(void)
         add_reactor(suite, "io_uring", setup_uring);
         add_reactor(suite, "io_uring, single shot", setup_uring_single);
         add_reactor(suite, "io_uring, tiny", setup_uring_tiny);
+        add_reactor(suite, "io_uring, few completions", setup_uring_few);
+        add_deaths(suite);
 #endif
         return suite_finish(suite);
 }

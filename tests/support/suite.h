@@ -4,6 +4,13 @@
 #include <check.h>
 #include <stdlib.h>
 
+/* As ck_assert_msg(), for what is asked a million times: Check writes down each of its own. */
+#define suite_need(_condition, ...)                                                                            \
+        do {                                                                                                   \
+                if (!(_condition))                                                                             \
+                        ck_abort_msg(__VA_ARGS__);                                                             \
+        } while (0)
+
 /* Runs a suite as the whole program. CK_FORK=no runs it in this process, as sanitizers want it. */
 static inline int suite_finish(Suite *suite)
 {
