@@ -107,5 +107,8 @@ void command_error(struct client *c, const char *format, ...) __attribute__((for
 /* The same for a text that begins with a code of its own. */
 void command_error_coded(struct client *c, const char *text);
 
+/* Whether a client may have the name; answers the error if not. */
+bool command_name_permitted(struct client *c, struct bytes name);
+
 /* Drops the client's subscriptions and tells the other shards, in a gather whose reply is shard.reply. */
 void command_unsubscribe_all(struct client *c);
