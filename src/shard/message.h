@@ -30,8 +30,9 @@ enum {
 };
 
 struct message_adopt {
-        uint64_t id; /* of the client: unique and rising over the life of the broker */
-        int32_t fd;  /* connected, non-blocking; owned by the receiver */
+        uint64_t id;      /* of the client: unique and rising over the life of the broker */
+        const char *path; /* of the listener, as configured; nobody changes it, and it outlives the shards */
+        int32_t fd;       /* connected, non-blocking; owned by the receiver */
         uint32_t flags;
         pid_t pid;
         uid_t uid;

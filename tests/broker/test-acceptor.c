@@ -78,8 +78,8 @@ static void world_init(struct world *w, unsigned max_clients)
         w->acceptor = acceptor_new(&options);
         w->door = door_new("door");
         w->admin_door = door_new("admin");
-        acceptor_add(w->acceptor, w->door, 0);
-        acceptor_add(w->acceptor, w->admin_door, ADOPT_ADMIN);
+        acceptor_add(w->acceptor, w->door, "/run/door", 0);
+        acceptor_add(w->acceptor, w->admin_door, "@admin", ADOPT_ADMIN);
 }
 
 static void on_message(void *arg, const struct port_message *message)
@@ -147,6 +147,7 @@ START_TEST(clients_are_spread_and_numbered_and_known_by_their_credentials)
                 ck_assert_uint_eq(w.adopted[i].message.uid, getuid());
                 ck_assert_uint_eq(w.adopted[i].message.gid, getgid());
                 ck_assert_uint_eq(w.adopted[i].message.flags, 0);
+                ck_assert_str_eq(w.adopted[i].message.path, "/run/door");
                 for (unsigned j = 0; j < i; j++)
                         ck_assert_uint_ne(w.adopted[i].message.id, w.adopted[j].message.id);
         }
@@ -223,6 +224,7 @@ START_TEST(admin_clients_get_in_when_the_broker_is_full_and_are_bounded_themselv
         turn(&w);
         ck_assert_uint_eq(w.n_adopted, 1 + ACCEPTOR_ADMINS_MAX);
         ck_assert_uint_eq(w.adopted[w.n_adopted - 1].message.flags, ADOPT_ADMIN);
+        ck_assert_str_eq(w.adopted[w.n_adopted - 1].message.path, "@admin");
         clients[n++] = client_new("admin");
         turn(&w);
         ck_assert_uint_eq(w.n_adopted, 1 + ACCEPTOR_ADMINS_MAX);

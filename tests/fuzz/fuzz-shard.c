@@ -138,6 +138,7 @@ static void connect_peer(struct play *p, struct peer *peer, uint8_t choice)
         peer->fd = (int)cl->next_id;
         adopt = port_send(cl->control, peer->shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
         *adopt = (struct message_adopt){ .id = cl->next_id++,
+                                         .path = CLUSTER_PATH,
                                          .fd = peer->fd,
                                          .pid = 1,
                                          .uid = choice & 0x40 ? 1000 : 2000,
