@@ -149,7 +149,7 @@ void client_free(struct client *c)
         free(c);
 }
 
-void client_reply_flush(struct client *c)
+void client_push_flush(struct client *c)
 {
         struct shard *s = c->shard;
 
@@ -162,6 +162,24 @@ void client_reply_flush(struct client *c)
         buffer_consume(&s->reply, buffer_size(&s->reply));
         if (s->reply.cap > 4 * CLIENT_REPLY_MAX)
                 buffer_trim(&s->reply);
+}
+
+void client_reply_flush(struct client *c)
+{
+        struct buffer *reply = &c->shard->reply;
+
+        if (client_is_silent(c))
+                buffer_consume(reply, buffer_size(reply));
+        client_push_flush(c);
+}
+
+void client_executed(struct client *c)
+{
+        client_reply_flush(c);
+        if (c->replies == CLIENT_REPLIES_SKIP)
+                c->replies = CLIENT_REPLIES_ON;
+        else if (c->replies == CLIENT_REPLIES_SKIP_NEXT)
+                c->replies = CLIENT_REPLIES_SKIP;
 }
 
 /* A lost stream: the error is the last thing that the client hears. */

@@ -33,6 +33,14 @@ enum client_end {
         CLIENT_CLOSING,   /* the reactor closes it; on_closed() frees it */
 };
 
+/* Which replies it gets: CLIENT REPLY. What its subscriptions push, acknowledgements too, is no reply. */
+enum client_replies {
+        CLIENT_REPLIES_ON,
+        CLIENT_REPLIES_OFF,
+        CLIENT_REPLIES_SKIP_NEXT, /* that to the next command is left out */
+        CLIENT_REPLIES_SKIP,      /* that to this command is */
+};
+
 struct client {
         struct stream stream;
         struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
@@ -40,6 +48,7 @@ struct client {
         struct shard *shard;
         enum client_wait wait;
         enum client_end end;
+        enum client_replies replies;
         bool eof; /* the peer sends no more */
         bool admin;
         uint32_t adopt_flags;
@@ -68,6 +77,12 @@ static inline struct client *client_of_subscriber(struct subscriber *s)
         return container_of(s, struct client, subscriber);
 }
 
+/* Whether what is answered now is dropped. */
+static inline bool client_is_silent(const struct client *c)
+{
+        return c->replies == CLIENT_REPLIES_OFF || c->replies == CLIENT_REPLIES_SKIP;
+}
+
 static inline unsigned client_subscriptions(const struct client *c)
 {
         return c->subscriber.n_all;
@@ -93,8 +108,17 @@ void client_free(struct client *c);
 /* Runs what the client said and was kept, now that nothing holds it back. */
 void client_resume(struct client *c);
 
-/* Queues the replies that are in shard.reply; they must be this client's. */
+/*
+ * Queues what is in shard.reply; it must be this client's. Replies, errors among them, go the first way, which
+ * drops them when the client wants none; what its subscriptions push goes the second.
+ *
+ * While the client is silent shard.reply is empty between two commands, so the two never mix there.
+ */
 void client_reply_flush(struct client *c);
+void client_push_flush(struct client *c);
+
+/* A command of a client with other than all replies was executed: drops its reply if it is one to drop. */
+void client_executed(struct client *c);
 
 /* Ends all its subscriptions, and adds to batch what the other shards have to know; NULL: nobody is told. */
 void client_drop_subscriptions(struct client *c, struct buffer *batch);

@@ -331,6 +331,8 @@ static enum command_result command_run(struct client *c, const struct request *r
                 return COMMAND_DONE;
         }
         r = command->run(c, request);
+        if (command->flags & COMMAND_COLLECTS && client_is_silent(c))
+                client_push_flush(c);
         if (r != COMMAND_WAIT) {
                 count->calls++;
                 count->failed += *errors > before; /* less: it reset the counters */
@@ -356,7 +358,7 @@ static enum command_result command_dispatch_other(struct client *c, const struct
         return command ? command_run(c, request, command, parent) : COMMAND_DONE;
 }
 
-enum command_result command_dispatch(struct client *c, const struct request *request)
+static enum command_result command_dispatch_any(struct client *c, const struct request *request)
 {
         struct shard *s = c->shard;
         enum command_result r;
@@ -376,4 +378,13 @@ enum command_result command_dispatch(struct client *c, const struct request *req
         if (!PLANTED(7))
                 deliver_settle(s);
         return command_dispatch_other(c, request);
+}
+
+enum command_result command_dispatch(struct client *c, const struct request *request)
+{
+        enum command_result r = command_dispatch_any(c, request);
+
+        if (c->replies != CLIENT_REPLIES_ON && r != COMMAND_WAIT)
+                client_executed(c);
+        return r;
 }

@@ -17,7 +17,8 @@ struct client;
 enum {
         COMMAND_SUBSCRIBED = 1 << 0, /* allowed in a subscribed RESP2 connection */
         COMMAND_ADMIN = 1 << 1,      /* needs the right to administer */
-        COMMAND_COLLECTS = 1 << 2,   /* may join the gather that collects: it asks by itself or not at all */
+        COMMAND_COLLECTS = 1 << 2,   /* may join the gather that collects: it asks by itself or not at all; its
+                                        replies are acknowledgements, which CLIENT REPLY does not silence */
 };
 
 enum command_result {

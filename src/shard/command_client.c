@@ -74,9 +74,29 @@ static enum command_result client_setinfo(struct client *c, const struct request
         return COMMAND_DONE;
 }
 
+static enum command_result client_reply(struct client *c, const struct request *request)
+{
+        struct bytes how = request->argv[2];
+
+        client_reply_flush(c); /* what was answered before goes by what held before */
+        if (bytes_is(how, "on")) {
+                c->replies = CLIENT_REPLIES_ON;
+                writer_simple(&c->shard->reply, "OK");
+        } else if (bytes_is(how, "off")) {
+                c->replies = CLIENT_REPLIES_OFF;
+        } else if (!bytes_is(how, "skip")) {
+                command_error(c, "syntax error");
+        } else if (c->replies != CLIENT_REPLIES_OFF) {
+                c->replies = CLIENT_REPLIES_SKIP_NEXT;
+        }
+        return COMMAND_DONE;
+}
+
 const struct command command_client_rows[] = {
         { "getname", 2, 0, client_getname, NULL, "connection", NULL, "The name of this connection." },
         { "id", 2, 0, client_id, NULL, "connection", NULL, "The id of this connection." },
+        { "reply", 3, 0, client_reply, NULL, "connection", "<ON | OFF | SKIP>",
+          "Whether this connection gets replies, or none to the next command." },
         { "setinfo", 4, 0, client_setinfo, NULL, "connection", "<LIB-NAME libname | LIB-VER libver>",
           "Notes the library behind this connection." },
         { "setname", 3, 0, client_setname, NULL, "connection", "<name>", "Names this connection." },

@@ -76,9 +76,12 @@ enum command_result command_reset(struct client *c, const struct request *reques
 {
         (void)request;
         client_set_text(&c->name, (struct bytes){ 0 });
+        if (c->replies == CLIENT_REPLIES_OFF)
+                c->replies = CLIENT_REPLIES_ON;
         command_unsubscribe_all(c);
         subscriber_set_protocol(&c->subscriber, WRITER_RESP2);
-        writer_simple(c->gather ? &c->gather->reply : &c->shard->reply, "RESET");
+        if (!client_is_silent(c))
+                writer_simple(c->gather ? &c->gather->reply : &c->shard->reply, "RESET");
         return COMMAND_DONE;
 }
 

@@ -31,6 +31,7 @@ struct gather *gather_collect(struct client *c, enum gather_kind kind)
         }
         g = mem_zalloc(sizeof(*g));
         g->kind = kind;
+        g->silent = client_is_silent(c);
         c->gather = g;
         return g;
 }
@@ -76,10 +77,10 @@ static void gather_finish(struct client *c)
         client_reply_flush(c);
         for (unsigned i = 0; i < g->n_pending; i++)
                 topics_activate(s->topics, g->pending[i]);
-        if (g->kind == GATHER_STATUS)
+        if (g->kind == GATHER_STATUS && !g->silent)
                 g->write(c, g);
         buffer_put(&s->reply, buffer_view(&g->reply).p, buffer_size(&g->reply));
-        client_reply_flush(c);
+        client_push_flush(c);
         gather_free(g);
 }
 

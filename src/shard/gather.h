@@ -29,6 +29,7 @@ enum gather_kind {
 struct gather {
         enum gather_kind kind;
         bool asked;                    /* the messages are sent */
+        bool silent;                   /* the client wants no reply to this; acknowledgements are none */
         uint64_t awaiting;             /* ports that have not answered */
         struct buffer batch;           /* changes of interest, for the message */
         struct buffer reply;           /* what to answer in the end */
