@@ -61,9 +61,17 @@ void shard_notice(struct shard *s, const struct client *c, const char *what)
 
 /* ------------------------------------------------------------------ from the reactor */
 
+/* The clock has gone on while the shard slept. */
+static void shard_awake(struct shard *s)
+{
+        if (s->slept)
+                s->now = s->options.now();
+        s->slept = false;
+}
+
 static void shard_on_data(void *arg, struct stream *stream, struct bytes bytes)
 {
-        (void)arg;
+        shard_awake(arg);
         client_on_data(client_of_stream(stream), bytes);
 }
 
@@ -75,7 +83,7 @@ static void shard_on_drained(void *arg, struct stream *stream)
 
 static void shard_on_hangup(void *arg, struct stream *stream, int error)
 {
-        (void)arg;
+        shard_awake(arg);
         client_on_hangup(client_of_stream(stream), error);
 }
 
@@ -374,7 +382,9 @@ static int shard_wait(struct shard *s)
                 parked = port_park(s->port);
                 s->status.parks += parked;
         }
+        s->slept = parked;
         n = s->ops->wait(s->reactor, parked ? shard_next_timer(s) : 0);
+        s->slept = false;
         s->now = s->options.now();
         if (parked) {
                 port_unpark(s->port);

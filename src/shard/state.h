@@ -63,6 +63,7 @@ struct shard {
         uint64_t last_seen; /* peers that said their last */
 
         uint64_t now;                 /* of this turn */
+        bool slept;                   /* now is that of the turn before: nothing was heard since */
         uint64_t last_work;           /* time of the last turn that had work */
         bool busy;                    /* there is work left: do not park */
         bool spins;                   /* the last wait was short enough to spin for the next one */
