@@ -16,8 +16,11 @@
  * state machine of its end.
  */
 
+struct command;
 struct shard;
 struct gather;
+
+#define CLIENT_TEXT_MAX 1024 /* bytes of a name, so that nobody's own makes the list of all too long */
 
 /* Why a client's bytes stay unparsed. */
 enum client_wait {
@@ -44,13 +47,16 @@ enum client_replies {
 struct client {
         struct stream stream;
         struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
+        uint64_t active;   /* monotonic ns of the turn in which it last said something or took its output */
         struct subscriber subscriber;
         struct shard *shard;
         enum client_wait wait;
         enum client_end end;
         enum client_replies replies;
-        bool eof; /* the peer sends no more */
+        bool eof;    /* the peer sends no more */
+        bool killed; /* as good as closed: in shard.ended, or finishing with its time over */
         bool admin;
+        bool no_evict, no_touch; /* as the client said; nothing comes of it, there are no keys */
         uint32_t adopt_flags;
         struct reader reader;
         struct gather *gather; /* while it waits for other shards, or collects what to ask them */
@@ -60,7 +66,10 @@ struct client {
         uint64_t linger_deadline;
         size_t linger_left; /* bytes of output at its last flush, or when the deadline was moved last */
         struct list all;    /* in shard.clients */
+        const struct command *command; /* the last one; NULL: none, or an unknown one */
         uint64_t id;
+        uint64_t born;                       /* monotonic ns */
+        const char *path;                    /* of the listener that it came by */
         char *name, *lib_name, *lib_version; /* NULL: not set */
         pid_t pid;
         uid_t uid;
@@ -99,6 +108,9 @@ static inline unsigned client_subscriptions_as(const struct client *c, enum topi
 /* Takes over an accepted connection. */
 void client_adopt(struct shard *shard, const struct message_adopt *adopt);
 
+/* The client of this shard with that id; it may be closing. Return: NULL: there is none. */
+struct client *client_find(const struct shard *shard, uint64_t id);
+
 /* Called by the reactor's sink. */
 void client_on_data(struct client *c, struct bytes bytes);
 void client_on_hangup(struct client *c, int error);
@@ -129,6 +141,12 @@ void client_finish(struct client *c);
 
 /* The linger time of a finishing client is over: ends it, or grants another if it took something. */
 void client_linger(struct client *c);
+
+/*
+ * Ends it as a CLIENT KILL does: nothing that it says is heard from here on, and what is queued is dropped. Its
+ * subscriptions end with it, as soon as the turns' budgets allow.
+ */
+void client_kill(struct client *c);
 
 /* Ends it at once; what is queued is dropped. */
 void client_close(struct client *c);

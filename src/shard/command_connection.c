@@ -76,6 +76,7 @@ enum command_result command_reset(struct client *c, const struct request *reques
 {
         (void)request;
         client_set_text(&c->name, (struct bytes){ 0 });
+        c->no_evict = c->no_touch = false;
         if (c->replies == CLIENT_REPLIES_OFF)
                 c->replies = CLIENT_REPLIES_ON;
         command_unsubscribe_all(c);

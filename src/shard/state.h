@@ -19,6 +19,7 @@
 /* The inside of a shard, for the files of this room only. */
 
 struct client;
+struct command;
 
 enum shard_stop {
         SHARD_RUNS,
@@ -50,6 +51,8 @@ struct shard {
         struct buffer reply;      /* of the client that is being served */
         struct reader_scratch scratch;
         struct reader_limits limits;
+
+        const struct command *publish, *spublish; /* the rows of what is executed without a look-up */
 
         struct list clients; /* all, by client.all */
         struct table clients_by_id;
