@@ -197,6 +197,16 @@ static void feed_request(struct play *p, const struct peer *peer)
                 "SSUBSCRIBE a b ab %s\r\n",
                 "PUBSUB SHARDCHANNELS %s\r\n",
                 "PUBSUB SHARDNUMSUB %s\r\n",
+                "CLIENT REPLY OFF\r\n",
+                "CLIENT REPLY SKIP\r\n",
+                "CLIENT REPLY ON\r\n",
+                "CLIENT INFO\r\n",
+                "CLIENT LIST\r\n",
+                "CLIENT LIST ID 2 1 7\r\n",
+                "CLIENT KILL ID 1\r\n",
+                "CLIENT KILL ID 4 SKIPME no\r\n",
+                "CLIENT KILL TYPE pubsub\r\n",
+                "CLIENT KILL USER default SKIPME no\r\n",
         };
         uint8_t choice = take(p);
         char text[64];
