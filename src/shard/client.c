@@ -203,7 +203,8 @@ void client_reply_flush(struct client *c)
         client_push_flush(c);
 }
 
-void client_executed(struct client *c)
+/* A command of a client that does not get all replies was executed. */
+static void client_executed(struct client *c)
 {
         client_reply_flush(c);
         if (c->replies == CLIENT_REPLIES_SKIP)
@@ -270,6 +271,8 @@ static void client_serve(struct client *c, struct bytes input)
                 done = command_dispatch(c, &request);
                 if (done == COMMAND_WAIT)
                         reader_unread(&c->reader, &input, &request);
+                else if (c->replies != CLIENT_REPLIES_ON)
+                        client_executed(c);
                 if (client_subscriptions(c) || buffer_size(&s->reply) > CLIENT_REPLY_MAX)
                         client_reply_flush(c);
                 if (done == COMMAND_YIELD || c->stream.out.bytes > before + CLIENT_TURN_MAX)

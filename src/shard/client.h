@@ -129,9 +129,6 @@ void client_resume(struct client *c);
 void client_reply_flush(struct client *c);
 void client_push_flush(struct client *c);
 
-/* A command of a client with other than all replies was executed: drops its reply if it is one to drop. */
-void client_executed(struct client *c);
-
 /* Ends all its subscriptions, and adds to batch what the other shards have to know; NULL: nobody is told. */
 void client_drop_subscriptions(struct client *c, struct buffer *batch);
 

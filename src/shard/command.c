@@ -373,7 +373,7 @@ static enum command_result command_dispatch_other(struct client *c, const struct
         return command ? command_run(c, request, command, parent) : COMMAND_DONE;
 }
 
-static enum command_result command_dispatch_any(struct client *c, const struct request *request)
+enum command_result command_dispatch(struct client *c, const struct request *request)
 {
         struct shard *s = c->shard;
         enum command_result r;
@@ -395,13 +395,4 @@ static enum command_result command_dispatch_any(struct client *c, const struct r
         if (!PLANTED(7))
                 deliver_settle(s);
         return command_dispatch_other(c, request);
-}
-
-enum command_result command_dispatch(struct client *c, const struct request *request)
-{
-        enum command_result r = command_dispatch_any(c, request);
-
-        if (c->replies != CLIENT_REPLIES_ON && r != COMMAND_WAIT)
-                client_executed(c);
-        return r;
 }
