@@ -31,6 +31,7 @@
 
 struct door {
         ev_io io;
+        char *path;     /* what clients are told that they are connected to */
         uint32_t flags; /* ADOPT_* */
         struct list link;
 };
@@ -85,9 +86,9 @@ static unsigned acceptor_least_loaded(const struct acceptor *a)
         return best;
 }
 
-static bool acceptor_full(const struct acceptor *a, uint32_t flags)
+static bool acceptor_full(const struct acceptor *a, const struct door *door)
 {
-        if (flags & ADOPT_ADMIN)
+        if (door->flags & ADOPT_ADMIN)
                 return a->n_admins >= ACCEPTOR_ADMINS_MAX;
         return a->n_clients - a->n_admins >= a->max_clients;
 }
@@ -104,14 +105,14 @@ static void acceptor_reject(struct acceptor *a, int fd)
 }
 
 /* Takes fd over. */
-static void acceptor_hand_out(struct acceptor *a, int fd, uint32_t flags)
+static void acceptor_hand_out(struct acceptor *a, int fd, const struct door *door)
 {
         struct ucred peer;
         socklen_t size = sizeof(peer);
         struct message_adopt *adopt;
         unsigned shard;
 
-        if (acceptor_full(a, flags)) {
+        if (acceptor_full(a, door)) {
                 acceptor_reject(a, fd);
                 return;
         }
@@ -123,12 +124,16 @@ static void acceptor_hand_out(struct acceptor *a, int fd, uint32_t flags)
         }
         shard = acceptor_least_loaded(a);
         adopt = port_send(a->port, shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
-        *adopt = (struct message_adopt){
-                .id = ++a->last_id, .fd = fd, .flags = flags, .pid = peer.pid, .uid = peer.uid, .gid = peer.gid
-        };
+        *adopt = (struct message_adopt){ .id = ++a->last_id,
+                                         .path = door->path,
+                                         .fd = fd,
+                                         .flags = door->flags,
+                                         .pid = peer.pid,
+                                         .uid = peer.uid,
+                                         .gid = peer.gid };
         a->load[shard]++;
         a->n_clients++;
-        a->n_admins += !!(flags & ADOPT_ADMIN);
+        a->n_admins += !!(door->flags & ADOPT_ADMIN);
         a->stats.accepted++;
 }
 
@@ -151,7 +156,7 @@ static bool acceptor_take(struct acceptor *a, struct door *door)
         int fd = accept4(door->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), err = errno;
 
         if (fd >= 0) {
-                acceptor_hand_out(a, fd, door->flags);
+                acceptor_hand_out(a, fd, door);
                 return true;
         }
         if (err == EAGAIN) {
@@ -192,10 +197,12 @@ struct acceptor *acceptor_new(const struct acceptor_options *options)
         return a;
 }
 
-void acceptor_add(struct acceptor *a, int fd, uint32_t flags)
+void acceptor_add(struct acceptor *a, int fd, const char *path, uint32_t flags)
 {
         struct door *door = mem_zalloc(sizeof(*door));
+        size_t n = strlen(path) + 1;
 
+        door->path = memcpy(mem_alloc(n), path, n);
         door->flags = flags;
         ev_io_init(&door->io, acceptor_on_readable, fd, EV_READ);
         door->io.data = a;
@@ -207,13 +214,8 @@ void acceptor_add(struct acceptor *a, int fd, uint32_t flags)
 void acceptor_stop(struct acceptor *a)
 {
         ev_timer_stop(a->loop, &a->backoff);
-        list_for_each_safe (i, next, &a->doors) {
-                struct door *door = container_of(i, struct door, link);
-
-                ev_io_stop(a->loop, &door->io);
-                list_del(&door->link);
-                free(door);
-        }
+        list_for_each (i, &a->doors)
+                ev_io_stop(a->loop, &container_of(i, struct door, link)->io);
         a->stats.paused = false;
 }
 
@@ -240,9 +242,15 @@ const struct acceptor_stats *acceptor_stats(const struct acceptor *a)
 
 struct acceptor *acceptor_free(struct acceptor *a)
 {
-        if (a) {
-                acceptor_stop(a);
-                free(a);
+        if (!a)
+                return NULL;
+        acceptor_stop(a);
+        list_for_each_safe (i, next, &a->doors) {
+                struct door *door = container_of(i, struct door, link);
+
+                free(door->path);
+                free(door);
         }
+        free(a);
         return NULL;
 }

@@ -298,7 +298,7 @@ static int control_open_one(struct control *c, struct listener *listener, uint32
 {
         if (listener_listen(listener))
                 return CONTROL_E_LISTEN;
-        acceptor_add(c->acceptor, listener->fd, flags);
+        acceptor_add(c->acceptor, listener->fd, listener->path, flags);
         log_info("listening on %s%s", listener->path, flags & ADOPT_ADMIN ? " for administration" : "");
         return 0;
 }

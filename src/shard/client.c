@@ -35,6 +35,9 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         subscriber_init(&c->subscriber, WRITER_RESP2);
         c->shard = s;
         c->id = adopt->id;
+        c->path = adopt->path;
+        c->born = s->now;
+        c->active = s->now;
         c->pid = adopt->pid;
         c->uid = adopt->uid;
         c->gid = adopt->gid;
@@ -44,6 +47,16 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         table_add(&s->clients_by_id, hash_word(c->id), c);
         s->status.clients++;
         s->ops->add(s->reactor, &c->stream);
+}
+
+static bool client_has_id(const void *item, const void *key)
+{
+        return ((const struct client *)item)->id == *(const uint64_t *)key;
+}
+
+struct client *client_find(const struct shard *s, uint64_t id)
+{
+        return table_find(&s->clients_by_id, hash_word(id), client_has_id, &id);
 }
 
 void client_drop_subscriptions(struct client *c, struct buffer *batch)
@@ -107,8 +120,8 @@ void client_finish(struct client *c)
 
         if (c->end != CLIENT_OPEN)
                 return;
-        if (c->stream.failed) {
-                client_close(c); /* nothing can be sent */
+        if (c->stream.failed || c->killed) {
+                client_close(c); /* nothing can be sent, or nothing is to be */
                 return;
         }
         client_teardown(c);
@@ -120,12 +133,29 @@ void client_finish(struct client *c)
 void client_linger(struct client *c)
 {
         assert(c->end == CLIENT_FINISHING);
-        if (c->stream.out.bytes >= c->linger_left) {
+        if (c->killed || c->stream.out.bytes >= c->linger_left) {
                 client_close(c);
                 return;
         }
         list_del(&c->linger);
         client_grant_linger(c);
+}
+
+void client_kill(struct client *c)
+{
+        struct shard *s = c->shard;
+
+        assert(c->end != CLIENT_CLOSING && !c->killed);
+        c->killed = true;
+        if (c->end == CLIENT_FINISHING) {
+                list_del(&c->linger);
+                c->linger_deadline = s->now;
+                list_add_tail(s->lingering.next, &c->linger); /* in front of the first */
+                return;
+        }
+        list_del(&c->waiting); /* it waits for nothing any more */
+        list_add_tail(&s->ended, &c->waiting);
+        s->ops->pause(s->reactor, &c->stream, true);
 }
 
 void client_free(struct client *c)
@@ -149,19 +179,38 @@ void client_free(struct client *c)
         free(c);
 }
 
-void client_reply_flush(struct client *c)
+void client_push_flush(struct client *c)
 {
         struct shard *s = c->shard;
 
         if (!buffer_size(&s->reply))
                 return;
-        if (c->end == CLIENT_OPEN && !c->stream.failed) {
+        if (c->end == CLIENT_OPEN && !c->stream.failed && !c->killed) {
                 outq_copy(&c->stream.out, &s->chunks, buffer_view(&s->reply));
                 shard_touch_first(s, c);
         }
         buffer_consume(&s->reply, buffer_size(&s->reply));
         if (s->reply.cap > 4 * CLIENT_REPLY_MAX)
                 buffer_trim(&s->reply);
+}
+
+void client_reply_flush(struct client *c)
+{
+        struct buffer *reply = &c->shard->reply;
+
+        if (client_is_silent(c))
+                buffer_consume(reply, buffer_size(reply));
+        client_push_flush(c);
+}
+
+/* A command of a client that does not get all replies was executed. */
+static void client_executed(struct client *c)
+{
+        client_reply_flush(c);
+        if (c->replies == CLIENT_REPLIES_SKIP)
+                c->replies = CLIENT_REPLIES_ON;
+        else if (c->replies == CLIENT_REPLIES_SKIP_NEXT)
+                c->replies = CLIENT_REPLIES_SKIP;
 }
 
 /* A lost stream: the error is the last thing that the client hears. */
@@ -222,6 +271,8 @@ static void client_serve(struct client *c, struct bytes input)
                 done = command_dispatch(c, &request);
                 if (done == COMMAND_WAIT)
                         reader_unread(&c->reader, &input, &request);
+                else if (c->replies != CLIENT_REPLIES_ON)
+                        client_executed(c);
                 if (client_subscriptions(c) || buffer_size(&s->reply) > CLIENT_REPLY_MAX)
                         client_reply_flush(c);
                 if (done == COMMAND_YIELD || c->stream.out.bytes > before + CLIENT_TURN_MAX)
@@ -246,8 +297,10 @@ void client_resume(struct client *c)
 {
         struct shard *s = c->shard;
 
-        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS || c->stream.failed || s->stop != SHARD_RUNS)
+        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS || s->stop != SHARD_RUNS)
                 return;
+        if (c->stream.failed || c->killed)
+                return; /* it is in shard.ended, or the next wait tells */
         if (c->protocol_error) {
                 client_protocol_error(c, c->protocol_error);
                 return;
@@ -266,9 +319,10 @@ void client_on_data(struct client *c, struct bytes bytes)
 {
         struct shard *s = c->shard;
 
-        if (c->end != CLIENT_OPEN || s->stop != SHARD_RUNS)
+        if (c->end != CLIENT_OPEN || c->killed || s->stop != SHARD_RUNS)
                 return;
         s->status.bytes_in += bytes.n;
+        c->active = s->now;
         if (c->wait != CLIENT_RUNS || c->protocol_error) {
                 client_hold(c, bytes);
                 return;
@@ -280,6 +334,8 @@ void client_on_data(struct client *c, struct bytes bytes)
 
 void client_on_hangup(struct client *c, int error)
 {
+        if (c->killed)
+                return;
         if (error)
                 list_del(&c->waiting); /* it waits for nothing any more */
         else

@@ -16,8 +16,11 @@
  * state machine of its end.
  */
 
+struct command;
 struct shard;
 struct gather;
+
+#define CLIENT_TEXT_MAX 1024 /* bytes of a name, so that nobody's own makes the list of all too long */
 
 /* Why a client's bytes stay unparsed. */
 enum client_wait {
@@ -33,15 +36,27 @@ enum client_end {
         CLIENT_CLOSING,   /* the reactor closes it; on_closed() frees it */
 };
 
+/* Which replies it gets: CLIENT REPLY. What its subscriptions push, acknowledgements too, is no reply. */
+enum client_replies {
+        CLIENT_REPLIES_ON,
+        CLIENT_REPLIES_OFF,
+        CLIENT_REPLIES_SKIP_NEXT, /* that to the next command is left out */
+        CLIENT_REPLIES_SKIP,      /* that to this command is */
+};
+
 struct client {
         struct stream stream;
         struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
+        uint64_t active;   /* monotonic ns of the turn in which it last said something or took its output */
         struct subscriber subscriber;
         struct shard *shard;
         enum client_wait wait;
         enum client_end end;
-        bool eof; /* the peer sends no more */
+        enum client_replies replies;
+        bool eof;    /* the peer sends no more */
+        bool killed; /* as good as closed: in shard.ended, or finishing with its time over */
         bool admin;
+        bool no_evict, no_touch; /* as the client said; nothing comes of it, there are no keys */
         uint32_t adopt_flags;
         struct reader reader;
         struct gather *gather; /* while it waits for other shards, or collects what to ask them */
@@ -51,7 +66,10 @@ struct client {
         uint64_t linger_deadline;
         size_t linger_left; /* bytes of output at its last flush, or when the deadline was moved last */
         struct list all;    /* in shard.clients */
+        const struct command *command; /* the last one; NULL: none, or an unknown one */
         uint64_t id;
+        uint64_t born;                       /* monotonic ns */
+        const char *path;                    /* of the listener that it came by */
         char *name, *lib_name, *lib_version; /* NULL: not set */
         pid_t pid;
         uid_t uid;
@@ -66,6 +84,12 @@ static inline struct client *client_of_stream(struct stream *s)
 static inline struct client *client_of_subscriber(struct subscriber *s)
 {
         return container_of(s, struct client, subscriber);
+}
+
+/* Whether what is answered now is dropped. */
+static inline bool client_is_silent(const struct client *c)
+{
+        return c->replies == CLIENT_REPLIES_OFF || c->replies == CLIENT_REPLIES_SKIP;
 }
 
 static inline unsigned client_subscriptions(const struct client *c)
@@ -84,6 +108,9 @@ static inline unsigned client_subscriptions_as(const struct client *c, enum topi
 /* Takes over an accepted connection. */
 void client_adopt(struct shard *shard, const struct message_adopt *adopt);
 
+/* The client of this shard with that id; it may be closing. Return: NULL: there is none. */
+struct client *client_find(const struct shard *shard, uint64_t id);
+
 /* Called by the reactor's sink. */
 void client_on_data(struct client *c, struct bytes bytes);
 void client_on_hangup(struct client *c, int error);
@@ -93,8 +120,14 @@ void client_free(struct client *c);
 /* Runs what the client said and was kept, now that nothing holds it back. */
 void client_resume(struct client *c);
 
-/* Queues the replies that are in shard.reply; they must be this client's. */
+/*
+ * Queues what is in shard.reply; it must be this client's. Replies, errors among them, go the first way, which
+ * drops them when the client wants none; what its subscriptions push goes the second.
+ *
+ * While the client is silent shard.reply is empty between two commands, so the two never mix there.
+ */
 void client_reply_flush(struct client *c);
+void client_push_flush(struct client *c);
 
 /* Ends all its subscriptions, and adds to batch what the other shards have to know; NULL: nobody is told. */
 void client_drop_subscriptions(struct client *c, struct buffer *batch);
@@ -105,6 +138,12 @@ void client_finish(struct client *c);
 
 /* The linger time of a finishing client is over: ends it, or grants another if it took something. */
 void client_linger(struct client *c);
+
+/*
+ * Ends it as a CLIENT KILL does: nothing that it says is heard from here on, and what is queued is dropped. Its
+ * subscriptions end with it, as soon as the turns' budgets allow.
+ */
+void client_kill(struct client *c);
 
 /* Ends it at once; what is queued is dropped. */
 void client_close(struct client *c);

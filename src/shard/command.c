@@ -186,6 +186,20 @@ const struct command *command_find_sub(const struct command *parent, struct byte
         return NULL;
 }
 
+const char *command_full_name(const struct command *command, char *buffer, size_t size)
+{
+        const struct command *parent = NULL;
+
+        if (!command)
+                return "NULL";
+        for (size_t i = 0; i < COMMAND_N && !parent; i++)
+                for (const struct command *row = command_table[i].subcommands; row && row->name; row++)
+                        if (row == command)
+                                parent = &command_table[i];
+        snprintf(buffer, size, "%s%s%s", parent ? parent->name : "", parent ? "|" : "", command->name);
+        return buffer;
+}
+
 static bool command_arity_fits(const struct command *command, uint32_t argc)
 {
         return command->arity >= 0 ? argc == (uint32_t)command->arity : argc >= (uint32_t)-command->arity;
@@ -331,6 +345,8 @@ static enum command_result command_run(struct client *c, const struct request *r
                 return COMMAND_DONE;
         }
         r = command->run(c, request);
+        if (command->flags & COMMAND_COLLECTS && client_is_silent(c))
+                client_push_flush(c);
         if (r != COMMAND_WAIT) {
                 count->calls++;
                 count->failed += *errors > before; /* less: it reset the counters */
@@ -353,6 +369,7 @@ static enum command_result command_dispatch_other(struct client *c, const struct
                         return COMMAND_WAIT;
         }
         command = command_resolve(c, request, &parent);
+        c->command = command;
         return command ? command_run(c, request, command, parent) : COMMAND_DONE;
 }
 
@@ -363,11 +380,13 @@ enum command_result command_dispatch(struct client *c, const struct request *req
 
         if (request->argc == 3 && !c->gather && !client_subscriptions(c)) {
                 if (bytes_is(request->argv[0], "publish")) {
+                        c->command = s->publish;
                         r = command_publish(c, request);
                         *s->publish_calls += r != COMMAND_WAIT;
                         return r;
                 }
                 if (bytes_is(request->argv[0], "spublish")) {
+                        c->command = s->spublish;
                         r = command_spublish(c, request);
                         *s->spublish_calls += r != COMMAND_WAIT;
                         return r;

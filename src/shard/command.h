@@ -17,7 +17,9 @@ struct client;
 enum {
         COMMAND_SUBSCRIBED = 1 << 0, /* allowed in a subscribed RESP2 connection */
         COMMAND_ADMIN = 1 << 1,      /* needs the right to administer */
-        COMMAND_COLLECTS = 1 << 2,   /* may join the gather that collects: it asks by itself or not at all */
+        COMMAND_OTHERS = 1 << 3,     /* needs it for clients of other users: see shard/roster.h */
+        COMMAND_COLLECTS = 1 << 2,   /* may join the gather that collects: it asks by itself or not at all; its
+                                        replies are acknowledgements, which CLIENT REPLY does not silence */
 };
 
 enum command_result {
@@ -106,6 +108,12 @@ void command_error(struct client *c, const char *format, ...) __attribute__((for
 
 /* The same for a text that begins with a code of its own. */
 void command_error_coded(struct client *c, const char *text);
+
+/* The command's name in small letters, "client|list" for a subcommand, in the buffer; "NULL" of no command. */
+const char *command_full_name(const struct command *command, char *buffer, size_t size);
+
+/* Whether a client may have the name; answers the error if not. */
+bool command_name_permitted(struct client *c, struct bytes name);
 
 /* Drops the client's subscriptions and tells the other shards, in a gather whose reply is shard.reply. */
 void command_unsubscribe_all(struct client *c);

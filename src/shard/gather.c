@@ -12,6 +12,7 @@
 
 #include "pubsub/interest.h"
 #include "shard/client.h"
+#include "shard/roster.h"
 #include "shard/state.h"
 #include "shard/status.h"
 #include "util/bits.h"
@@ -31,6 +32,7 @@ struct gather *gather_collect(struct client *c, enum gather_kind kind)
         }
         g = mem_zalloc(sizeof(*g));
         g->kind = kind;
+        g->silent = client_is_silent(c);
         c->gather = g;
         return g;
 }
@@ -51,6 +53,7 @@ static void gather_free(struct gather *g)
         free(g->pending);
         free(g->shards);
         free(g->counts);
+        roster_free(g->roster);
         free(g);
 }
 
@@ -69,6 +72,7 @@ static void gather_finish(struct client *c)
 {
         struct shard *s = c->shard;
         struct gather *g = c->gather;
+        bool ends = g->roster && g->roster->ends_asker;
 
         deliver_settle(s);
         c->gather = NULL;
@@ -76,11 +80,13 @@ static void gather_finish(struct client *c)
         client_reply_flush(c);
         for (unsigned i = 0; i < g->n_pending; i++)
                 topics_activate(s->topics, g->pending[i]);
-        if (g->kind == GATHER_STATUS)
+        if (g->write && !g->silent)
                 g->write(c, g);
         buffer_put(&s->reply, buffer_view(&g->reply).p, buffer_size(&g->reply));
-        client_reply_flush(c);
+        client_push_flush(c);
         gather_free(g);
+        if (ends)
+                client_finish(c);
 }
 
 static void gather_send_interest(struct shard *s, uint64_t targets, const struct message_ask *ask,
@@ -115,13 +121,19 @@ void gather_add_change(struct shard *s, struct buffer *batch, enum topic_kind ki
         interest_put(batch, kind, name, n, last);
 }
 
-static void gather_send_query(struct shard *s, uint64_t targets, const struct message_ask *ask, uint32_t kind)
+static void gather_send_query(struct shard *s, uint64_t targets, const struct message_ask *ask, uint32_t kind,
+                              struct bytes body)
 {
         struct message_query query = { .ask = *ask, .kind = kind };
 
-        bits_for_each (dst, targets)
-                memcpy(port_send(s->port, (unsigned)dst, MESSAGE_QUERY, sizeof(query), PORT_UNCOUNTED), &query,
-                       sizeof(query));
+        bits_for_each (dst, targets) {
+                uint8_t *p = port_send(s->port, (unsigned)dst, MESSAGE_QUERY,
+                                       (uint32_t)(sizeof(query) + body.n), PORT_UNCOUNTED);
+
+                memcpy(p, &query, sizeof(query));
+                if (body.n)
+                        memcpy(p + sizeof(query), body.p, body.n);
+        }
 }
 
 void gather_ask(struct client *c)
@@ -135,7 +147,10 @@ void gather_ask(struct client *c)
         g->asked = true;
         if (g->kind == GATHER_STATUS) {
                 g->awaiting = s->peers | shard_control_bit(s);
-                gather_send_query(s, g->awaiting, &ask, g->query);
+                gather_send_query(s, g->awaiting, &ask, g->query, (struct bytes){ 0 });
+        } else if (g->kind == GATHER_ROSTER) {
+                g->awaiting = s->peers;
+                gather_send_query(s, g->awaiting, &ask, g->roster->kind, buffer_view(&g->roster->question));
         } else if (buffer_size(&g->batch)) {
                 g->awaiting = PLANTED(6) ? 0 : s->peers;
                 gather_send_interest(s, g->awaiting, &ask, &g->batch);
@@ -147,14 +162,9 @@ void gather_ask(struct client *c)
                 gather_finish(c);
 }
 
-static bool client_has_id(const void *item, const void *key)
-{
-        return ((const struct client *)item)->id == *(const uint64_t *)key;
-}
-
 void gather_on_answer(struct shard *s, unsigned source, const struct message_ask *ask, struct bytes body)
 {
-        struct client *c = table_find(&s->clients_by_id, hash_word(ask->client), client_has_id, &ask->client);
+        struct client *c = client_find(s, ask->client);
         struct gather *g = c ? c->gather : NULL;
 
         if (!g || !g->asked || !(g->awaiting & bit(source)))
@@ -162,6 +172,8 @@ void gather_on_answer(struct shard *s, unsigned source, const struct message_ask
         g->awaiting &= ~bit(source);
         if (g->kind == GATHER_STATUS)
                 status_take(s, g, source, body);
+        else if (g->kind == GATHER_ROSTER)
+                roster_take(g->roster, source, body);
         if (g->awaiting)
                 return;
         gather_finish(c);

@@ -18,17 +18,20 @@
 
 struct client;
 struct counts;
+struct roster;
 struct shard;
 
 enum gather_kind {
         GATHER_SUBSCRIBE,   /* tells the shards first, then activates the subscriptions and acknowledges */
         GATHER_UNSUBSCRIBE, /* subscriptions are gone already; tells the shards, then acknowledges */
         GATHER_STATUS,      /* collects counters, and answers what gather.write makes of them */
+        GATHER_ROSTER,      /* collects clients, or ends them: gather.roster; gather.write likewise */
 };
 
 struct gather {
         enum gather_kind kind;
         bool asked;                    /* the messages are sent */
+        bool silent;                   /* the client wants no reply to this; acknowledgements are none */
         uint64_t awaiting;             /* ports that have not answered */
         struct buffer batch;           /* changes of interest, for the message */
         struct buffer reply;           /* what to answer in the end */
@@ -39,7 +42,9 @@ struct gather {
         struct shard_status *shards;
         struct counts *counts; /* over all shards */
         struct control_status control;
-        void (*write)(struct client *c, const struct gather *g); /* appends the reply to shard.reply */
+        struct roster *roster;                                   /* GATHER_ROSTER */
+        void (*write)(struct client *c, const struct gather *g); /* appends the reply to shard.reply; NULL:
+                                                                    reply is all of it */
         unsigned sections;                                       /* for INFO: bits of info_sections() */
 };
 

@@ -29,6 +29,10 @@ static void invariant_open(const struct shard *s, const struct client *c)
                 return; /* the end of the stop ends them all */
         if (c->stream.failed)
                 return; /* the next wait reports it, or it is in shard.ended */
+        if (c->killed) {
+                assert(c->stream.paused && waits && s->busy); /* in shard.ended */
+                return;
+        }
         switch (c->wait) {
         case CLIENT_RUNS:
                 assert(!c->gather && !c->protocol_error && !c->stream.paused);

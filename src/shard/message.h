@@ -30,8 +30,9 @@ enum {
 };
 
 struct message_adopt {
-        uint64_t id; /* of the client: unique and rising over the life of the broker */
-        int32_t fd;  /* connected, non-blocking; owned by the receiver */
+        uint64_t id;      /* of the client: unique and rising over the life of the broker */
+        const char *path; /* of the listener, as configured; nobody changes it, and it outlives the shards */
+        int32_t fd;       /* connected, non-blocking; owned by the receiver */
         uint32_t flags;
         pid_t pid;
         uid_t uid;
@@ -51,11 +52,28 @@ enum query_kind {
         QUERY_STATUS, /* answered by struct shard_status or struct control_status */
         QUERY_COUNTS, /* the same since the last reset; a shard's struct counts follows */
         QUERY_RESET,  /* as QUERY_STATUS, and what QUERY_COUNTS answers counts anew */
+        QUERY_LIST,   /* to shards; struct message_roster behind it; answered by lines: see shard/roster.c */
+        QUERY_KILL,   /* likewise; answered by the number of clients, uint64_t */
 };
 
 struct message_query {
         struct message_ask ask;
         uint32_t kind;
+};
+
+/* Which clients are meant: those that fit all of it. Behind it lie n_ids ids (uint64_t), then the address. */
+struct message_roster {
+        uint64_t asker;   /* id of the client that asks */
+        uint64_t min_age; /* seconds since it connected, at least */
+        uid_t uid;        /* only clients of this user, unless any_uid */
+        uint32_t n_ids;
+        uint32_t address_size;
+        uint8_t any_uid;
+        uint8_t skip_asker;
+        uint8_t by_id;      /* only those named; n_ids may be 0 */
+        uint8_t by_address; /* only those of the listener "PATH:0" */
+        uint32_t type;      /* enum roster_type */
+        uint32_t pad;
 };
 
 struct message_answer {

@@ -19,6 +19,7 @@
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/roster.h"
 #include "shard/state.h"
 #include "shard/status.h"
 #include "util/bits.h"
@@ -61,9 +62,17 @@ void shard_notice(struct shard *s, const struct client *c, const char *what)
 
 /* ------------------------------------------------------------------ from the reactor */
 
+/* The clock has gone on while the shard slept. */
+static void shard_awake(struct shard *s)
+{
+        if (s->slept)
+                s->now = s->options.now();
+        s->slept = false;
+}
+
 static void shard_on_data(void *arg, struct stream *stream, struct bytes bytes)
 {
-        (void)arg;
+        shard_awake(arg);
         client_on_data(client_of_stream(stream), bytes);
 }
 
@@ -75,7 +84,7 @@ static void shard_on_drained(void *arg, struct stream *stream)
 
 static void shard_on_hangup(void *arg, struct stream *stream, int error)
 {
-        (void)arg;
+        shard_awake(arg);
         client_on_hangup(client_of_stream(stream), error);
 }
 
@@ -119,13 +128,17 @@ static void shard_on_interest(struct shard *s, unsigned source, struct bytes bod
         shard_answer(s, source, ask, NULL, 0);
 }
 
-static void shard_on_query(struct shard *s, unsigned source, const struct message_query *query)
+static void shard_on_query(struct shard *s, unsigned source, struct bytes body)
 {
-        struct buffer body = { 0 };
+        const struct message_query *query = (const void *)body.p;
+        struct buffer answer = { 0 };
 
-        status_answer(s, query->kind, &body);
-        shard_answer(s, source, &query->ask, body.data, buffer_size(&body));
-        buffer_deinit(&body);
+        if (query->kind == QUERY_LIST || query->kind == QUERY_KILL)
+                roster_answer(s, query->kind, bytes_of(query + 1, body.n - sizeof(*query)), &answer);
+        else
+                status_answer(s, query->kind, &answer);
+        shard_answer(s, source, &query->ask, buffer_view(&answer).p, buffer_size(&answer));
+        buffer_deinit(&answer);
 }
 
 static void shard_on_stop(struct shard *s, const struct message_stop *stop)
@@ -174,7 +187,7 @@ static void shard_on_message(void *arg, const struct port_message *m)
                 shard_on_interest(s, m->source, body);
                 break;
         case MESSAGE_QUERY:
-                shard_on_query(s, m->source, m->data);
+                shard_on_query(s, m->source, body);
                 break;
         case MESSAGE_ANSWER:
                 gather_on_answer(
@@ -265,6 +278,7 @@ static void shard_flushed(struct shard *s, struct client *c)
         if (c->stream.failed)
                 return; /* the reactor reports it in the next wait */
         if (!out->bytes) {
+                c->active = s->now;
                 if (c->end == CLIENT_FINISHING)
                         client_close(c);
                 return;
@@ -374,7 +388,9 @@ static int shard_wait(struct shard *s)
                 parked = port_park(s->port);
                 s->status.parks += parked;
         }
+        s->slept = parked;
         n = s->ops->wait(s->reactor, parked ? shard_next_timer(s) : 0);
+        s->slept = false;
         s->now = s->options.now();
         if (parked) {
                 port_unpark(s->port);
@@ -487,6 +503,8 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         s->limits = (struct reader_limits){ options->request_max, options->request_max };
         s->publish_calls = shard_calls(s, BYTES_LITERAL("publish"));
         s->spublish_calls = shard_calls(s, BYTES_LITERAL("spublish"));
+        s->publish = command_find(bytes_str("publish"));
+        s->spublish = command_find(bytes_str("spublish"));
         s->topics = topics_new(&options->hash_key, SHARD_RECENT);
         stage_pool_init(&s->stages, DELIVER_STAGE_BYTES, SHARD_STAGES_IDLE);
         stage_pool_init(&s->chunks, SHARD_CHUNK_BYTES, SHARD_CHUNKS_IDLE);

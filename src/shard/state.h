@@ -19,6 +19,7 @@
 /* The inside of a shard, for the files of this room only. */
 
 struct client;
+struct command;
 
 enum shard_stop {
         SHARD_RUNS,
@@ -51,6 +52,8 @@ struct shard {
         struct reader_scratch scratch;
         struct reader_limits limits;
 
+        const struct command *publish, *spublish; /* the rows of what is executed without a look-up */
+
         struct list clients; /* all, by client.all */
         struct table clients_by_id;
         struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
@@ -63,6 +66,7 @@ struct shard {
         uint64_t last_seen; /* peers that said their last */
 
         uint64_t now;                 /* of this turn */
+        bool slept;                   /* now is that of the turn before: nothing was heard since */
         uint64_t last_work;           /* time of the last turn that had work */
         bool busy;                    /* there is work left: do not park */
         bool spins;                   /* the last wait was short enough to spin for the next one */

@@ -78,8 +78,8 @@ static void world_init(struct world *w, unsigned max_clients)
         w->acceptor = acceptor_new(&options);
         w->door = door_new("door");
         w->admin_door = door_new("admin");
-        acceptor_add(w->acceptor, w->door, 0);
-        acceptor_add(w->acceptor, w->admin_door, ADOPT_ADMIN);
+        acceptor_add(w->acceptor, w->door, "/run/door", 0);
+        acceptor_add(w->acceptor, w->admin_door, "@admin", ADOPT_ADMIN);
 }
 
 static void on_message(void *arg, const struct port_message *message)
@@ -152,6 +152,9 @@ START_TEST(clients_are_spread_and_numbered_and_known_by_their_credentials)
         }
         for (int i = 0; i < SHARDS; i++)
                 ck_assert_uint_eq(load[i], 3);
+        acceptor_stop(w.acceptor);
+        for (unsigned i = 0; i < 9; i++)
+                ck_assert_str_eq(w.adopted[i].message.path, "/run/door"); /* outlives the door */
         for (int i = 0; i < 9; i++)
                 close(clients[i]);
         world_deinit(&w);
@@ -223,6 +226,7 @@ START_TEST(admin_clients_get_in_when_the_broker_is_full_and_are_bounded_themselv
         turn(&w);
         ck_assert_uint_eq(w.n_adopted, 1 + ACCEPTOR_ADMINS_MAX);
         ck_assert_uint_eq(w.adopted[w.n_adopted - 1].message.flags, ADOPT_ADMIN);
+        ck_assert_str_eq(w.adopted[w.n_adopted - 1].message.path, "@admin");
         clients[n++] = client_new("admin");
         turn(&w);
         ck_assert_uint_eq(w.n_adopted, 1 + ACCEPTOR_ADMINS_MAX);

@@ -37,7 +37,7 @@ CASE_SECONDS = 600 if HEAVY else 120
 
 MODULES = ["case_commands", "case_errors", "case_requests", "case_delivery", "case_order", "case_vanish",
            "case_hostile", "case_sharded", "case_storms", "case_limits", "case_start", "case_foreign", "case_server",
-           "case_exporter"]
+           "case_exporter", "case_client"]
 
 
 class Skip(Exception):

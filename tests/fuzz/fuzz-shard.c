@@ -138,6 +138,7 @@ static void connect_peer(struct play *p, struct peer *peer, uint8_t choice)
         peer->fd = (int)cl->next_id;
         adopt = port_send(cl->control, peer->shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
         *adopt = (struct message_adopt){ .id = cl->next_id++,
+                                         .path = CLUSTER_PATH,
                                          .fd = peer->fd,
                                          .pid = 1,
                                          .uid = choice & 0x40 ? 1000 : 2000,
@@ -196,6 +197,16 @@ static void feed_request(struct play *p, const struct peer *peer)
                 "SSUBSCRIBE a b ab %s\r\n",
                 "PUBSUB SHARDCHANNELS %s\r\n",
                 "PUBSUB SHARDNUMSUB %s\r\n",
+                "CLIENT REPLY OFF\r\n",
+                "CLIENT REPLY SKIP\r\n",
+                "CLIENT REPLY ON\r\n",
+                "CLIENT INFO\r\n",
+                "CLIENT LIST\r\n",
+                "CLIENT LIST ID 2 1 7\r\n",
+                "CLIENT KILL ID 1\r\n",
+                "CLIENT KILL ID 4 SKIPME no\r\n",
+                "CLIENT KILL TYPE pubsub\r\n",
+                "CLIENT KILL USER default SKIPME no\r\n",
         };
         uint8_t choice = take(p);
         char text[64];

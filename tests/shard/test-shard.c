@@ -437,6 +437,24 @@ START_TEST(a_finishing_client_that_does_not_read_is_closed_after_the_linger_time
 }
 END_TEST
 
+/* The time begins when it says its last, however long the shard slept before. */
+START_TEST(a_client_that_finishes_after_a_long_sleep_has_its_linger_time)
+{
+        int c;
+
+        start(1);
+        c = cluster_connect(&cl, 0, 0);
+        fake_accept(cl.fakes[0], c, 2);
+        cluster_advance(10 * NSEC_PER_SEC);
+        cluster_say(&cl, 0, c, "PING\r\nQUIT\r\n");
+        cluster_settle(&cl);
+        ck_assert(cluster_is_open(&cl, 0, c));
+        fake_accept(cl.fakes[0], c, SIZE_MAX);
+        check_heard(0, c, "+PONG\r\n+OK\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
+
 /* The mesh's bound: the publisher waits, nobody else does, nothing is lost. */
 START_TEST(a_publisher_waits_at_the_bound_and_loses_nothing)
 {
@@ -929,6 +947,7 @@ static void add(TCase *cases)
                             sizeof(ends) / sizeof(*ends));
         tcase_add_loop_test(cases, a_subscriber_that_fails_in_its_delivery_leaves_cleanly, 0, 2);
         tcase_add_test(cases, a_finishing_client_that_does_not_read_is_closed_after_the_linger_time);
+        tcase_add_test(cases, a_client_that_finishes_after_a_long_sleep_has_its_linger_time);
         tcase_add_test(cases, a_publisher_waits_at_the_bound_and_loses_nothing);
         tcase_add_test(cases, only_administrators_may_administer);
         tcase_add_test(cases, a_stop_delivers_what_was_acknowledged);

@@ -491,7 +491,7 @@ static void client_connect(struct sim *sim)
         *c = (struct client){ .index = sim->n_clients++, .shard = below(sim, sim->cl.n_shards), .alive = true };
         c->fd = (int)++sim->cl.next_id;
         adopt = port_send(sim->cl.control, c->shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
-        *adopt = (struct message_adopt){ .id = (uint64_t)c->fd, .fd = c->fd };
+        *adopt = (struct message_adopt){ .id = (uint64_t)c->fd, .path = CLUSTER_PATH, .fd = c->fd };
         port_flush(sim->cl.control);
         sim->live++;
         if (below(sim, 100) < sim->percent_slow)

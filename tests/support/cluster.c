@@ -143,7 +143,9 @@ int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid)
                 port_send(cl->control, shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
         int fd = (int)cl->next_id;
 
-        *adopt = (struct message_adopt){ .id = cl->next_id++, .fd = fd, .pid = 1, .uid = uid };
+        *adopt = (struct message_adopt){
+                .id = cl->next_id++, .path = CLUSTER_PATH, .fd = fd, .pid = 1, .uid = uid, .gid = 5
+        };
         port_flush(cl->control);
         cluster_settle(cl);
         return fd;

@@ -11,6 +11,7 @@
  */
 
 #define CLUSTER_SHARDS_MAX 8
+#define CLUSTER_PATH       "/run/test" /* of the listener that clients came by */
 
 struct cluster {
         unsigned n_shards;
