@@ -1,72 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Clients that others wrote: redis-cli, redis-benchmark, python3-redis, hiredis."""
 
-import os
 import re
-import select
-import shutil
 import subprocess
 import threading
-import time
 
+from program import Program, built
 from resp import DEADLINE, Failure, encode, frame
 from suite import Missing, case, need, scale
-
-
-class Program:
-    """A running program whose output is waited for line by line."""
-
-    def __init__(self, *words, stdin=subprocess.DEVNULL):
-        if not shutil.which(words[0]):
-            raise Missing(words[0])
-        self.name = " ".join(words)
-        self.process = subprocess.Popen(words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        self.text = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdout, self.process.stdin):
-            if pipe:
-                pipe.close()
-
-    def _more(self, until, what):
-        left = until - time.monotonic()
-        ready = left > 0 and select.select([self.process.stdout], [], [], left)[0]
-        if not ready:
-            raise Failure(f"{self.name}: {what} did not come within {DEADLINE} s; unread: {self.text!r}")
-        data = os.read(self.process.stdout.fileno(), 65536)
-        if not data:
-            raise Failure(f"{self.name}: ended while waiting for {what}; unread: {self.text!r}")
-        self.text += data
-
-    def expect(self, *lines):
-        """The next lines are these."""
-        until = time.monotonic() + DEADLINE
-        for line in lines:
-            while b"\n" not in self.text:
-                self._more(until, f"the line {line!r}")
-            got, self.text = self.text.split(b"\n", 1)
-            if got.decode() != line:
-                raise Failure(f"{self.name}: the line {got.decode()!r} came, expected {line!r}")
-
-    def say(self, line):
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
-
-    def end(self, code=0):
-        """Reads the rest until it ends. Returns it."""
-        try:
-            rest, _ = self.process.communicate(timeout=DEADLINE)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{self.name}: still running after {DEADLINE} s; output: {self.text!r}") from None
-        text = (self.text + rest).decode()
-        need(self.process.returncode == code, f"{self.name}: exit code {self.process.returncode}: {text}")
-        return text
 
 
 def _cli(env, *words, stdin=subprocess.DEVNULL):
@@ -299,9 +240,6 @@ def python_redis_names_its_errors(env):
 
 @case(proto=2)
 def hiredis_publishes_and_subscribes(env):
-    program = os.path.abspath(os.path.join(os.environ.get("E2E_BUILDDIR", "."), "tests", "clients", "hiredis-pubsub"))
-    if not os.access(program, os.X_OK):
-        raise Missing("tests/clients/hiredis-pubsub (built where hiredis is found)")
-    with Program(program, env.server.path) as run:
+    with Program(built("hiredis-pubsub"), env.server.path) as run:
         text = run.end()
     need("ok" in text.split(), f"it says {text}")

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs the end-to-end suite with an interpreter that fits. Arguments go to suite.py; a last argument that is a file
-# *.e2e names a cell of the matrix (its lines are arguments).
+# *.e2e or *.clients names a cell of the matrix (its lines are arguments).
 #
 # BROKERD            the broker to test; src/brokerd of the build directory if not set
 # BROKERD_REFERENCE  redis-server: test that instead, to check the suite itself
 # BROKERD_E2E_STRICT 1: what is missing on this machine is a failure, not a skip
 # E2E_HEAVY          1: the long forms of the cases
 # E2E_DEADLINE       seconds that any single answer may take
+# E2E_SUITE          the suite; suite.py of this directory if not set
 # PYTHON             the interpreter; if not set, the first that has the redis module
 set -u
 
@@ -36,11 +37,11 @@ done
 words=
 for last in "$@"; do :; done
 case ${last:-} in
-*.e2e)
+*.e2e | *.clients)
         words=$(sed 's/#.*//' "$last")
         set --
         ;;
 esac
 
 # shellcheck disable=SC2086 # words are options
-PYTHONDONTWRITEBYTECODE=1 exec "$python" "$here/suite.py" $words "$@"
+PYTHONDONTWRITEBYTECODE=1 exec "$python" "${E2E_SUITE:-$here/suite.py}" $words "$@"

@@ -33,6 +33,7 @@ from server import Server, reference_version  # noqa: E402
 
 HEAVY = os.environ.get("E2E_HEAVY", "") not in ("", "0")
 STRICT = os.environ.get("BROKERD_E2E_STRICT", "") not in ("", "0")
+MISSING = "fail" if STRICT else "skip"  # what a missing tool is
 CASE_SECONDS = 600 if HEAVY else 120
 
 MODULES = ["case_commands", "case_errors", "case_requests", "case_delivery", "case_order", "case_vanish",
@@ -223,7 +224,7 @@ class Runner:
         except Skip as reason:
             self.note("skip", cell, case_.name, str(reason))
         except Missing as reason:
-            self.note("fail" if STRICT else "skip", cell, case_.name, f"missing: {reason}")
+            self.note(MISSING, cell, case_.name, f"missing: {reason}")
         except Exception as error:  # pylint: disable=broad-except
             text = str(error) if isinstance(error, Failure) else ""
             where = traceback.format_exc() if not text else _where(error)

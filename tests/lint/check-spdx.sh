@@ -6,7 +6,7 @@ n=0
 wrong=0
 for file in $(find src tests etc man .ci configure.ac Makefile.am -type f 2>/dev/null | sort); do
         case $file in
-        *.md | */__pycache__/* | */corpus/* | *~ | *.[oa] | *.log | *.trs | */.dirstamp | */.deps/*) continue ;;
+        *.md | */__pycache__/* | */node_modules/* | */package-lock.json | */corpus/* | *~ | *.[oa] | *.log | *.trs | */.dirstamp | */.deps/*) continue ;;
         esac
         n=$((n + 1))
         head -n 3 "$file" | grep -q 'SPDX-License-Identifier: MIT' || { echo "$file: no SPDX line" && wrong=$((wrong + 1)); }
