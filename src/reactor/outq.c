@@ -156,6 +156,16 @@ void outq_copy(struct outq *q, struct stage_pool *pool, struct bytes b)
         }
 }
 
+void outq_join(struct outq *q, struct outq *behind)
+{
+        for (uint32_t i = 0; i < behind->n; i++) {
+                const struct slice *s = outq_at(behind, i);
+
+                outq_refer(q, s->stage, s->off, s->len);
+        }
+        outq_clear(behind);
+}
+
 unsigned outq_iov(const struct outq *q, struct iovec *iov, unsigned max)
 {
         unsigned n = q->n < max ? q->n : max;

@@ -93,6 +93,9 @@ void outq_slice(struct outq *q, struct stage_pool *pool, struct stage *stage, ui
 /* Queues a copy, in a stage of the pool that only this queue refers to. */
 void outq_copy(struct outq *q, struct stage_pool *pool, struct bytes b);
 
+/* Moves everything of another queue behind it; that one is empty then. */
+void outq_join(struct outq *q, struct outq *behind);
+
 /* The first up to max slices as an I/O vector. Return: their number; 0 when the queue is empty. */
 unsigned outq_iov(const struct outq *q, struct iovec *iov, unsigned max);
 

@@ -16,6 +16,7 @@
 #include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/state.h"
+#include "shard/transaction.h"
 #include "util/mem.h"
 #include "util/plant.h"
 
@@ -29,6 +30,7 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         c->stream.fd = adopt->fd;
         c->stream.private_offset = sizeof(*c) - offsetof(struct client, stream);
         outq_init(&c->stream.out);
+        c->messages = &c->stream.out;
         list_init(&c->dirty);
         list_init(&c->waiting);
         list_init(&c->linger);
@@ -86,6 +88,7 @@ static void client_teardown(struct client *c)
         list_del(&c->waiting);
         c->wait = CLIENT_RUNS;
         client_drop_subscriptions(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
+        transaction_drop(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
         if (!PLANTED(11))
                 gather_tell(s, &batch);
         buffer_deinit(&batch);
@@ -103,6 +106,13 @@ void client_close(struct client *c)
         list_del(&c->dirty);
         c->end = CLIENT_CLOSING;
         c->shard->ops->remove(c->shard->reactor, &c->stream);
+}
+
+void client_close_at_limit(struct client *c)
+{
+        c->shard->status.output_limit_closed++;
+        shard_notice(c->shard, c, "disconnected, its waiting output passed the limit");
+        client_close(c);
 }
 
 static void client_grant_linger(struct client *c)
@@ -164,7 +174,7 @@ void client_free(struct client *c)
 
         assert(c->end == CLIENT_CLOSING);
         assert(list_empty(&c->dirty) && list_empty(&c->waiting) && list_empty(&c->linger));
-        assert(client_subscriptions(c) == 0 && !c->gather);
+        assert(client_subscriptions(c) == 0 && !c->gather && !c->transaction);
         list_del(&c->all);
         table_remove(&s->clients_by_id, hash_word(c->id), c);
         s->status.clients--;
@@ -185,7 +195,9 @@ void client_push_flush(struct client *c)
 
         if (!buffer_size(&s->reply))
                 return;
-        if (c->end == CLIENT_OPEN && !c->stream.failed && !c->killed) {
+        if (transaction_answers(c)) {
+                transaction_hold_reply(c);
+        } else if (c->end == CLIENT_OPEN && !c->stream.failed && !c->killed) {
                 outq_copy(&c->stream.out, &s->chunks, buffer_view(&s->reply));
                 shard_touch_first(s, c);
         }
@@ -297,10 +309,14 @@ void client_resume(struct client *c)
 {
         struct shard *s = c->shard;
 
-        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS || s->stop != SHARD_RUNS)
+        if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS)
                 return;
         if (c->stream.failed || c->killed)
                 return; /* it is in shard.ended, or the next wait tells */
+        if (transaction_resume(c) && c->end == CLIENT_OPEN && c->replies != CLIENT_REPLIES_ON)
+                client_executed(c);
+        if (s->stop != SHARD_RUNS)
+                return;
         if (c->protocol_error) {
                 client_protocol_error(c, c->protocol_error);
                 return;

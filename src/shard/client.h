@@ -19,6 +19,7 @@
 struct command;
 struct shard;
 struct gather;
+struct transaction;
 
 #define CLIENT_TEXT_MAX 1024 /* bytes of a name, so that nobody's own makes the list of all too long */
 
@@ -49,6 +50,7 @@ struct client {
         struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
         uint64_t active;   /* monotonic ns of the turn in which it last said something or took its output */
         struct subscriber subscriber;
+        struct outq *messages; /* where they are queued: stream.out, or behind what an EXEC will answer */
         struct shard *shard;
         enum client_wait wait;
         enum client_end end;
@@ -58,6 +60,7 @@ struct client {
         bool admin;
         bool no_evict, no_touch; /* as the client said; nothing comes of it, there are no keys */
         uint32_t adopt_flags;
+        struct transaction *transaction; /* from MULTI to the reply of EXEC; NULL: none */
         struct reader reader;
         struct gather *gather; /* while it waits for other shards, or collects what to ask them */
         char *protocol_error;  /* to answer once the gather is done; NULL: none */
@@ -147,6 +150,9 @@ void client_kill(struct client *c);
 
 /* Ends it at once; what is queued is dropped. */
 void client_close(struct client *c);
+
+/* Ends it because more waits for it than output_max. */
+void client_close_at_limit(struct client *c);
 
 /* Keeps a copy of a name; an empty value clears it. */
 void client_set_text(char **field, struct bytes value);

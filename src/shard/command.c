@@ -14,11 +14,14 @@
 #include "shard/foreign.h"
 #include "shard/gather.h"
 #include "shard/state.h"
+#include "shard/transaction.h"
 #include "util/plant.h"
 
 #define S COMMAND_SUBSCRIBED
 #define A COMMAND_ADMIN
 #define C COMMAND_COLLECTS
+#define O COMMAND_AT_ONCE
+#define N COMMAND_NO_MULTI
 
 /* Sorted by name: command_find() searches it by halves. */
 static const struct command command_table[] = {
@@ -34,7 +37,9 @@ static const struct command command_table[] = {
         { "config", -2, A, NULL, command_config_rows, "server", NULL,
           "A container for commands about the configuration." },
         { "dbsize", 1, 0, command_dbsize, NULL, "server", NULL, "The number of keys: 0." },
+        { "discard", 1, O, command_discard, NULL, "transactions", NULL, "Drops the commands since MULTI." },
         { "echo", 2, 0, command_echo, NULL, "connection", "message", "Returns the message." },
+        { "exec", 1, O, command_exec, NULL, "transactions", NULL, "Executes the commands since MULTI." },
         { "flushall", -1, 0, command_flush, NULL, "server", "[ASYNC|SYNC]",
           "Deletes all keys, of which there are none." },
         { "flushdb", -1, 0, command_flush, NULL, "server", "[ASYNC|SYNC]",
@@ -48,6 +53,7 @@ static const struct command command_table[] = {
         { "keys", 2, 0, command_keys, NULL, "generic", "pattern", "The keys that match: none." },
         { "latency", -2, 0, NULL, command_latency_rows, "server", NULL,
           "A container for commands about latencies." },
+        { "multi", 1, O, command_multi, NULL, "transactions", NULL, "Begins to queue commands for EXEC." },
         { "ping", -1, S, command_ping, NULL, "connection", "[message]", "Tests the connection." },
         { "psubscribe", -2, S | C, command_psubscribe, NULL, "pubsub", "pattern [pattern ...]",
           "Subscribes to channels that match patterns." },
@@ -57,14 +63,15 @@ static const struct command command_table[] = {
           "A container for commands about subscriptions." },
         { "punsubscribe", -1, S | C, command_punsubscribe, NULL, "pubsub", "[pattern [pattern ...]]",
           "Ends subscriptions to patterns, or to all." },
-        { "quit", -1, S, command_quit, NULL, "connection", NULL, "Closes the connection." },
-        { "reset", 1, S, command_reset, NULL, "connection", NULL, "Brings the connection back to its start." },
+        { "quit", -1, S | O, command_quit, NULL, "connection", NULL, "Closes the connection." },
+        { "reset", 1, S | O, command_reset, NULL, "connection", NULL,
+          "Brings the connection back to its start." },
         { "role", 1, 0, command_role, NULL, "server", NULL, "The role in a replication: a master, alone." },
         { "scan", -2, 0, command_scan, NULL, "generic", "cursor [MATCH pattern] [COUNT count] [TYPE type]",
           "Goes through the keys: none." },
         { "select", 2, 0, command_select, NULL, "connection", "index",
           "Selects the database; there is only 0." },
-        { "shutdown", -1, A, command_shutdown, NULL, "server", NULL, "Stops the broker." },
+        { "shutdown", -1, A | N, command_shutdown, NULL, "server", NULL, "Stops the broker." },
         { "slowlog", -2, 0, NULL, command_slowlog_rows, "server", NULL,
           "A container for commands about slow commands." },
         { "spublish", 3, 0, command_spublish, NULL, "pubsub", "shardchannel message",
@@ -79,11 +86,16 @@ static const struct command command_table[] = {
           "The time: seconds, and microseconds of the second." },
         { "unsubscribe", -1, S | C, command_unsubscribe, NULL, "pubsub", "[channel [channel ...]]",
           "Ends subscriptions to channels, or to all." },
+        { "unwatch", 1, 0, command_unwatch, NULL, "transactions", NULL, "Does nothing: there are no keys." },
+        { "watch", -2, O, command_watch, NULL, "transactions", "key [key ...]",
+          "Does nothing: there are no keys that could change." },
 };
 
 #undef S
 #undef A
 #undef C
+#undef O
+#undef N
 
 #define COMMAND_N (sizeof(command_table) / sizeof(*command_table))
 
@@ -208,16 +220,13 @@ static bool command_arity_fits(const struct command *command, uint32_t argc)
 /* ------------------------------------------------------------------ dispatch */
 
 /* The help of a container, from its rows. */
-static void command_help(struct client *c, const struct command *parent, uint32_t argc)
+static enum command_result command_help(struct client *c, const struct request *request)
 {
+        const struct command *parent = command_find(request->argv[0]);
         struct buffer *b = &c->shard->reply;
         char line[160];
         size_t n = 3;
 
-        if (argc != 2) {
-                command_error(c, "wrong number of arguments for '%s|help' command", parent->name);
-                return;
-        }
         for (const struct command *row = parent->subcommands; row->name; row++)
                 n += 2;
         writer_array(b, n);
@@ -238,15 +247,39 @@ static void command_help(struct client *c, const struct command *parent, uint32_
         }
         writer_simple(b, "HELP");
         writer_simple(b, "    Prints this help.");
+        return COMMAND_DONE;
 }
+
+/* A subcommand of every container, and for everybody. It is counted as the container. */
+static const struct command command_help_row = {
+        "help", 2, 0, command_help, NULL, "", NULL, "",
+};
 
 static struct count_command *command_counter(const struct client *c, const struct command *command,
                                              const struct command *parent)
 {
-        unsigned number = command_number(command, parent);
+        unsigned number =
+                command == &command_help_row ? command_number(parent, NULL) : command_number(command, parent);
 
         assert(number < COUNTS_COMMANDS_MAX);
         return &c->shard->counts.commands[number];
+}
+
+/* Refuses a command for its context or its arguments. For EXEC that is the end of its transaction, and Redis
+ * says so. */
+__attribute__((format(printf, 3, 4))) static void
+command_refuse(struct client *c, const struct command *command, const char *format, ...)
+{
+        bool exec = command->run == command_exec;
+        char text[512];
+        int n = snprintf(text, sizeof(text), "%s",
+                         exec ? "EXECABORT Transaction discarded because of: " : "ERR ");
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(text + n, sizeof(text) - (size_t)n, format, ap);
+        va_end(ap);
+        command_error_coded(c, text);
 }
 
 static const char *command_upper(const struct command *command, char name[32])
@@ -273,7 +306,7 @@ static bool command_hang_up_on_http(struct client *c, struct bytes name)
         return true;
 }
 
-/* The row that handles the request. Return: NULL after the error was answered, or the help. */
+/* The row that handles the request. Return: NULL after the error was answered. */
 static const struct command *command_resolve(struct client *c, const struct request *request,
                                              const struct command **parentp)
 {
@@ -293,13 +326,10 @@ static const struct command *command_resolve(struct client *c, const struct requ
                 command_counter(c, command, NULL)->rejected++;
                 return NULL;
         }
-        if (bytes_is(request->argv[1], "help")) {
-                command_help(c, command, request->argc);
-                command_counter(c, command, NULL)->calls++;
-                return NULL;
-        }
-        sub = command_find_sub(command, request->argv[1]);
         *parentp = command;
+        if (bytes_is(request->argv[1], "help"))
+                return &command_help_row;
+        sub = command_find_sub(command, request->argv[1]);
         if (!sub)
                 command_error(c, "unknown subcommand '%.*s'. Try %s HELP.",
                               (int)(request->argv[1].n < 128 ? request->argv[1].n : 128),
@@ -315,35 +345,37 @@ static bool command_permitted(struct client *c, const struct command *command, c
         const char *second = parent ? command->name : "";
 
         if (!command_arity_fits(command, argc)) {
-                command_error(c, "wrong number of arguments for '%s%s%s' command", first, bar, second);
+                command_refuse(c, command, "wrong number of arguments for '%s%s%s' command", first, bar,
+                               second);
                 return false;
         }
-        if ((command->flags | (parent ? parent->flags : 0)) & COMMAND_ADMIN && !c->admin) {
+        if ((command->flags | (parent ? parent->flags : 0)) & COMMAND_ADMIN && !c->admin &&
+            command != &command_help_row) {
                 command_error_coded(c, "NOPERM only uid 0 and the broker's own user may administer it");
                 return false;
         }
         if (c->subscriber.protocol == WRITER_RESP2 && client_subscriptions(c) &&
             !(command->flags & COMMAND_SUBSCRIBED)) {
-                command_error(c,
-                              "Can't execute '%s%s%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-                              "RESET are allowed in this context",
-                              first, bar, second);
+                command_refuse(c, command,
+                               "Can't execute '%s%s%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                               "RESET are allowed in this context",
+                               first, bar, second);
+                return false;
+        }
+        if (c->transaction && command->flags & COMMAND_NO_MULTI) {
+                command_error(c, "Command not allowed inside a transaction");
                 return false;
         }
         return true;
 }
 
-static enum command_result command_run(struct client *c, const struct request *request,
-                                       const struct command *command, const struct command *parent)
+enum command_result command_call(struct client *c, const struct command *command, const struct command *parent,
+                                 const struct request *request)
 {
         struct count_command *count = command_counter(c, command, parent);
         uint64_t *errors = &c->shard->counts.n_errors, before = *errors;
         enum command_result r;
 
-        if (!command_permitted(c, command, parent, request->argc)) {
-                count->rejected++;
-                return COMMAND_DONE;
-        }
         r = command->run(c, request);
         if (command->flags & COMMAND_COLLECTS && client_is_silent(c))
                 client_push_flush(c);
@@ -352,6 +384,22 @@ static enum command_result command_run(struct client *c, const struct request *r
                 count->failed += *errors > before; /* less: it reset the counters */
         }
         return r;
+}
+
+/* A command that has a row: refuses it, keeps it for EXEC, or calls it. */
+static enum command_result command_run(struct client *c, const struct request *request,
+                                       const struct command *command, const struct command *parent)
+{
+        if (!command_permitted(c, command, parent, request->argc)) {
+                command_counter(c, command, parent)->rejected++;
+                transaction_spoil(c, command->run == command_exec);
+                return COMMAND_DONE;
+        }
+        if (c->transaction && !(command->flags & COMMAND_AT_ONCE)) {
+                transaction_queue(c, command, parent, request);
+                return COMMAND_DONE;
+        }
+        return command_call(c, command, parent, request);
 }
 
 /* Everything but a PUBLISH or SPUBLISH that fits. */
@@ -368,9 +416,14 @@ static enum command_result command_dispatch_other(struct client *c, const struct
                 if (c->wait != CLIENT_RUNS)
                         return COMMAND_WAIT;
         }
+        if (transaction_denies(c, request))
+                return COMMAND_DONE;
         command = command_resolve(c, request, &parent);
         c->command = command;
-        return command ? command_run(c, request, command, parent) : COMMAND_DONE;
+        if (command)
+                return command_run(c, request, command, parent);
+        transaction_spoil(c, false);
+        return COMMAND_DONE;
 }
 
 enum command_result command_dispatch(struct client *c, const struct request *request)
@@ -378,7 +431,7 @@ enum command_result command_dispatch(struct client *c, const struct request *req
         struct shard *s = c->shard;
         enum command_result r;
 
-        if (request->argc == 3 && !c->gather && !client_subscriptions(c)) {
+        if (request->argc == 3 && !c->gather && !c->transaction && !client_subscriptions(c)) {
                 if (bytes_is(request->argv[0], "publish")) {
                         c->command = s->publish;
                         r = command_publish(c, request);

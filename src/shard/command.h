@@ -20,6 +20,8 @@ enum {
         COMMAND_OTHERS = 1 << 3,     /* needs it for clients of other users: see shard/roster.h */
         COMMAND_COLLECTS = 1 << 2,   /* may join the gather that collects: it asks by itself or not at all; its
                                         replies are acknowledgements, which CLIENT REPLY does not silence */
+        COMMAND_AT_ONCE = 1 << 4,    /* executed, not queued, between MULTI and EXEC */
+        COMMAND_NO_MULTI = 1 << 5,   /* refused there */
 };
 
 enum command_result {
@@ -44,6 +46,10 @@ struct command {
  * Return: COMMAND_DONE, COMMAND_YIELD, COMMAND_WAIT.
  */
 enum command_result command_dispatch(struct client *c, const struct request *request);
+
+/* Calls the handler of a command that was checked, and counts that. Return: what the handler returns. */
+enum command_result command_call(struct client *c, const struct command *command, const struct command *parent,
+                                 const struct request *request);
 
 /* The row of a name; NULL: there is none. */
 const struct command *command_find(struct bytes name);
@@ -91,6 +97,12 @@ enum command_result command_reset(struct client *c, const struct request *reques
 enum command_result command_select(struct client *c, const struct request *request);
 enum command_result command_shutdown(struct client *c, const struct request *request);
 
+enum command_result command_multi(struct client *c, const struct request *request);
+enum command_result command_exec(struct client *c, const struct request *request);
+enum command_result command_discard(struct client *c, const struct request *request);
+enum command_result command_watch(struct client *c, const struct request *request);
+enum command_result command_unwatch(struct client *c, const struct request *request);
+
 /* COMMAND without a subcommand. */
 enum command_result command_list_all(struct client *c, const struct request *request);
 
@@ -114,6 +126,13 @@ const char *command_full_name(const struct command *command, char *buffer, size_
 
 /* Whether a client may have the name; answers the error if not. */
 bool command_name_permitted(struct client *c, struct bytes name);
+
+/* The shards whose mesh is too full now for a PUBLISH, or SPUBLISH, to that channel. Return: a mask; 0: it may
+ * run. */
+uint64_t command_publish_gates(struct client *c, struct bytes channel, bool shard);
+
+/* Makes the client wait for one of them. Return: COMMAND_WAIT. */
+enum command_result command_wait_gate(struct client *c, uint64_t gates);
 
 /* Drops the client's subscriptions and tells the other shards, in a gather whose reply is shard.reply. */
 void command_unsubscribe_all(struct client *c);

@@ -11,6 +11,7 @@
 #include "shard/info.h"
 #include "shard/state.h"
 #include "shard/status.h"
+#include "shard/transaction.h"
 #include "util/mem.h"
 
 bool command_integer(struct bytes b, long long *np)
@@ -75,6 +76,7 @@ enum command_result command_select(struct client *c, const struct request *reque
 enum command_result command_reset(struct client *c, const struct request *request)
 {
         (void)request;
+        transaction_drop(c, NULL);
         client_set_text(&c->name, (struct bytes){ 0 });
         c->no_evict = c->no_touch = false;
         if (c->replies == CLIENT_REPLIES_OFF)

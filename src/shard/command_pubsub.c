@@ -14,6 +14,7 @@
 #include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/state.h"
+#include "shard/transaction.h"
 #include "util/bits.h"
 #include "util/plant.h"
 
@@ -34,12 +35,20 @@ static void publish_remote(struct shard *s, uint64_t targets, enum message_type 
         }
 }
 
-/* Makes the client wait until the mesh towards a target has room. */
-static enum command_result publish_wait(struct client *c, uint64_t gated)
+enum command_result command_wait_gate(struct client *c, uint64_t gates)
 {
         c->wait = CLIENT_GATED;
-        list_add_tail(&c->shard->gated[bits_first(gated)], &c->waiting);
+        list_add_tail(&c->shard->gated[bits_first(gates)], &c->waiting);
         return COMMAND_WAIT;
+}
+
+uint64_t command_publish_gates(struct client *c, struct bytes channel, bool shard)
+{
+        struct shard *s = c->shard;
+        const struct topic *topic =
+                shard ? topics_route_shard(s->topics, channel) : topics_route(s->topics, channel);
+
+        return topic ? topic_remote_mask(topic) & port_gated(s->port) : 0;
 }
 
 /* Compiled into each of the two commands, so that neither asks at run time which it is. */
@@ -52,8 +61,8 @@ publish(struct client *c, const struct request *request, enum message_type type)
                                                       : topics_route_shard(s->topics, channel);
         uint64_t remote = topic ? topic_remote_mask(topic) : 0;
 
-        if (remote & port_gated(s->port) && !PLANTED(13))
-                return publish_wait(c, remote & port_gated(s->port));
+        if (remote & port_gated(s->port) && !transaction_runs(c) && !PLANTED(13))
+                return command_wait_gate(c, remote & port_gated(s->port));
         s->status.messages_in++;
         writer_integer(&s->reply, topic ? (int64_t)topic_receivers(topic) : 0);
         if (!topic)
@@ -99,8 +108,8 @@ static void acknowledge(struct buffer *b, const struct client *c, const char *wo
         writer_integer(b, count);
 }
 
-/* The gather to collect in; NULL without other shards. A gather of the other direction is sent first, and then
- * *waitp says that the client waits. */
+/* The gather to collect in; NULL without other shards, and in a transaction, which tells them by itself. A
+ * gather of the other direction is sent first, and then *waitp says that the client waits. */
 static struct gather *subscribe_gather(struct client *c, enum gather_kind kind, bool *waitp)
 {
         *waitp = false;
@@ -108,7 +117,7 @@ static struct gather *subscribe_gather(struct client *c, enum gather_kind kind, 
                 gather_ask(c);
                 *waitp = c->wait != CLIENT_RUNS;
         }
-        return c->shard->peers && !*waitp ? gather_collect(c, kind) : NULL;
+        return c->shard->peers && !*waitp && !transaction_runs(c) ? gather_collect(c, kind) : NULL;
 }
 
 static void subscribe_one(struct client *c, struct gather *g, enum topic_kind kind, struct bytes name)
@@ -127,6 +136,7 @@ static void subscribe_one(struct client *c, struct gather *g, enum topic_kind ki
                                 gather_add_pending(g, sub);
                 } else {
                         topics_activate(s->topics, sub);
+                        transaction_subscribed(c, sub);
                 }
         }
         acknowledge(g ? &g->reply : &s->reply, c, subscribe_word[kind], &name,
@@ -175,6 +185,7 @@ static void unsubscribe_one(struct client *c, struct gather *g, enum topic_kind 
         }
         if (g)
                 gather_add_change(s, &g->batch, kind, name, -1, topics_is_last(sub));
+        transaction_unsubscribes(c, sub);
         /* first the answer: the name may be the topic's own, which goes with its last subscription */
         acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind) - 1);
         topics_unsubscribe(s->topics, sub);

@@ -25,7 +25,7 @@ static void deliver_members(struct shard *s, const struct topic *topic, const ui
                 struct client *c = client_of_subscriber(topic->members[i].subscriber);
                 unsigned p = c->subscriber.protocol;
 
-                outq_slice(&c->stream.out, &s->chunks, d->stage[p], start[p], d->stage[p]->used - start[p]);
+                outq_slice(c->messages, &s->chunks, d->stage[p], start[p], d->stage[p]->used - start[p]);
                 shard_touch(s, c);
         }
 }

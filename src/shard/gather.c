@@ -15,6 +15,7 @@
 #include "shard/roster.h"
 #include "shard/state.h"
 #include "shard/status.h"
+#include "shard/transaction.h"
 #include "util/bits.h"
 #include "util/mem.h"
 #include "util/plant.h"
@@ -33,6 +34,7 @@ struct gather *gather_collect(struct client *c, enum gather_kind kind)
         g = mem_zalloc(sizeof(*g));
         g->kind = kind;
         g->silent = client_is_silent(c);
+        g->protocol = c->subscriber.protocol;
         c->gather = g;
         return g;
 }
@@ -46,7 +48,7 @@ void gather_add_pending(struct gather *g, struct subscription *subscription)
         g->pending[g->n_pending++] = subscription;
 }
 
-static void gather_free(struct gather *g)
+struct gather *gather_free(struct gather *g)
 {
         buffer_deinit(&g->batch);
         buffer_deinit(&g->reply);
@@ -55,6 +57,7 @@ static void gather_free(struct gather *g)
         free(g->counts);
         roster_free(g->roster);
         free(g);
+        return NULL;
 }
 
 void gather_cancel(struct client *c)
@@ -64,6 +67,16 @@ void gather_cancel(struct client *c)
         c->gather = NULL;
         if (c->wait == CLIENT_GATHERS)
                 c->wait = CLIENT_RUNS;
+}
+
+/* In the protocol of its question: a transaction may have changed it since. */
+static void gather_write(struct client *c, const struct gather *g)
+{
+        uint8_t now = c->subscriber.protocol;
+
+        c->subscriber.protocol = g->protocol;
+        g->write(c, g);
+        c->subscriber.protocol = now;
 }
 
 /* All have answered: its consequences, then the reply. No message overtakes the acknowledgement, since the
@@ -81,11 +94,11 @@ static void gather_finish(struct client *c)
         for (unsigned i = 0; i < g->n_pending; i++)
                 topics_activate(s->topics, g->pending[i]);
         if (g->write && !g->silent)
-                g->write(c, g);
+                gather_write(c, g);
         buffer_put(&s->reply, buffer_view(&g->reply).p, buffer_size(&g->reply));
         client_push_flush(c);
         gather_free(g);
-        if (ends)
+        if (ends && !transaction_puts_off_end(c))
                 client_finish(c);
 }
 
@@ -143,6 +156,8 @@ void gather_ask(struct client *c)
         struct message_ask ask;
 
         assert(g && !g->asked);
+        if (transaction_runs(c))
+                return; /* EXEC asks when all is executed */
         ask = (struct message_ask){ .client = c->id };
         g->asked = true;
         if (g->kind == GATHER_STATUS) {

@@ -30,6 +30,7 @@ enum gather_kind {
 
 struct gather {
         enum gather_kind kind;
+        uint8_t protocol;              /* of the client as it asked, and so of the answer */
         bool asked;                    /* the messages are sent */
         bool silent;                   /* the client wants no reply to this; acknowledgements are none */
         uint64_t awaiting;             /* ports that have not answered */
@@ -52,7 +53,8 @@ struct gather {
 struct gather *gather_collect(struct client *c, enum gather_kind kind);
 void gather_add_pending(struct gather *g, struct subscription *subscription);
 
-/* Sends the question; the client waits from here on, or is served at once when there is nobody to ask. */
+/* Sends the question; the client waits from here on, or is served at once when there is nobody to ask. Nothing
+ * while a transaction runs. */
 void gather_ask(struct client *c);
 
 /* An answer came for some client of this shard, which may be gone. */
@@ -60,6 +62,9 @@ void gather_on_answer(struct shard *shard, unsigned source, const struct message
 
 /* Forgets the gather without its consequences. */
 void gather_cancel(struct client *c);
+
+/* Frees a gather that no client refers to. Return: NULL. */
+struct gather *gather_free(struct gather *gather);
 
 /*
  * Adds a change to a batch: n more subscriptions of a name, or fewer. What a client has can be more than one

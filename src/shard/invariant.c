@@ -10,6 +10,7 @@
 #include "shard/client.h"
 #include "shard/gather.h"
 #include "shard/state.h"
+#include "shard/transaction.h"
 #include "util/bits.h"
 
 static bool invariant_output_moves(const struct client *c)
@@ -19,12 +20,37 @@ static bool invariant_output_moves(const struct client *c)
         return !list_empty(&c->dirty) || stream->writing || stream->failed;
 }
 
+/* Between two turns an EXEC waits; nothing is held back but by one that was executed. */
+static void invariant_transaction(const struct client *c)
+{
+        const struct transaction *t = c->transaction;
+
+        switch (t->step) {
+        case TRANSACTION_QUEUES:
+                assert(!c->gather && list_empty(&t->promised.subscriptions) && !transaction_holds(c));
+                assert(!t->spoilt || list_empty(&t->queue));
+                break;
+        case TRANSACTION_PROMISES:
+                assert(c->wait == CLIENT_GATHERS || c->wait == CLIENT_GATED);
+                assert(!list_empty(&t->queue) && !transaction_holds(c));
+                break;
+        case TRANSACTION_RUNS:
+                assert(!"a transaction that was left while it runs");
+                break;
+        case TRANSACTION_ENDS:
+                assert(c->wait == CLIENT_GATHERS);
+                assert(list_empty(&t->queue) && list_empty(&t->promised.subscriptions));
+                break;
+        }
+}
+
 static void invariant_open(const struct shard *s, const struct client *c)
 {
         bool waits = !list_empty(&c->waiting);
 
         assert(!c->stream.removed && list_empty(&c->linger));
         assert(!c->stream.out.bytes || invariant_output_moves(c));
+        assert(c->messages == (transaction_answers(c) ? &c->transaction->messages : &c->stream.out));
         if (s->stop != SHARD_RUNS)
                 return; /* the end of the stop ends them all */
         if (c->stream.failed)
@@ -33,6 +59,8 @@ static void invariant_open(const struct shard *s, const struct client *c)
                 assert(c->stream.paused && waits && s->busy); /* in shard.ended */
                 return;
         }
+        if (c->transaction)
+                invariant_transaction(c);
         switch (c->wait) {
         case CLIENT_RUNS:
                 assert(!c->gather && !c->protocol_error && !c->stream.paused);
@@ -59,12 +87,13 @@ static void invariant_client(const struct shard *s, const struct client *c)
                 invariant_open(s, c);
                 break;
         case CLIENT_FINISHING:
-                assert(c->stream.paused && !c->gather && !client_subscriptions(c));
+                assert(c->stream.paused && !c->gather && !c->transaction && !client_subscriptions(c));
                 assert(list_empty(&c->waiting) && !list_empty(&c->linger));
                 assert(invariant_output_moves(c));
                 break;
         case CLIENT_CLOSING:
-                assert(c->stream.removed && !c->stream.out.bytes && !c->gather && !client_subscriptions(c));
+                assert(c->stream.removed && !c->stream.out.bytes && !client_subscriptions(c));
+                assert(!c->gather && !c->transaction);
                 assert(list_empty(&c->waiting) && list_empty(&c->linger) && list_empty(&c->dirty));
                 break;
         }

@@ -16,6 +16,7 @@
 #include "shard/client.h"
 #include "shard/gather.h"
 #include "shard/state.h"
+#include "shard/transaction.h"
 #include "util/clock.h"
 #include "util/mem.h"
 
@@ -55,6 +56,8 @@ static void put_flags(struct buffer *b, const struct client *c)
 {
         if (client_subscriptions(c))
                 PUT(b, "P");
+        if (c->transaction)
+                PUT(b, "x");
         if (c->end == CLIENT_FINISHING)
                 PUT(b, "c");
         PUT(b, "U");
@@ -74,7 +77,9 @@ static size_t memory_of(const struct client *c)
 {
         size_t n = sizeof(*c) + c->shard->ops->stream_size;
 
-        n += c->reader.in.cap + c->stream.out.bytes;
+        n += c->reader.in.cap + c->stream.out.bytes + transaction_holds(c);
+        if (c->transaction)
+                n += sizeof(*c->transaction) + c->transaction->bytes;
         n += text_size(c->name) + text_size(c->lib_name) + text_size(c->lib_version);
         return n + client_subscriptions(c) * (sizeof(struct subscription) + sizeof(struct member));
 }
@@ -99,7 +104,10 @@ static void put_connection(struct buffer *b, const struct client *c)
         PUT_NUMBER(b, "sub", c->subscriber.n[TOPIC_CHANNEL]);
         PUT_NUMBER(b, "psub", c->subscriber.n[TOPIC_PATTERN]);
         PUT_NUMBER(b, "ssub", c->subscriber.n[TOPIC_SHARD]);
-        PUT(b, " multi=-1");
+        if (c->transaction)
+                PUT_NUMBER(b, "multi", c->transaction->n);
+        else
+                PUT(b, " multi=-1");
 }
 
 /* There is no reply buffer beside the queue, and no memory of arguments beside the input. */
@@ -109,7 +117,9 @@ static void put_memory(struct buffer *b, const struct client *c)
 
         PUT_NUMBER(b, "qbuf", buffer_size(in));
         PUT_NUMBER(b, "qbuf-free", in->cap - in->end);
-        PUT(b, " argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0");
+        PUT(b, " argv-mem=0");
+        PUT_NUMBER(b, "multi-mem", c->transaction ? c->transaction->bytes : 0);
+        PUT(b, " rbs=0 rbp=0 obl=0");
         PUT_NUMBER(b, "oll", c->stream.out.n);
         PUT_NUMBER(b, "omem", c->stream.out.bytes);
         PUT_NUMBER(b, "tot-mem", memory_of(c));
@@ -338,6 +348,15 @@ void roster_write(struct client *c, const struct gather *g)
         else
                 writer_verbatim(&s->reply, c->subscriber.protocol, "txt", buffer_view(&text));
         buffer_deinit(&text);
+}
+
+size_t roster_bytes(const struct roster *r)
+{
+        size_t n = sizeof(*r) + r->question.cap + r->n_parts * sizeof(*r->parts);
+
+        for (unsigned i = 0; i < r->n_parts; i++)
+                n += r->parts[i].cap;
+        return n;
 }
 
 struct roster *roster_free(struct roster *r)

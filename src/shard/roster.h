@@ -58,6 +58,9 @@ void roster_take(struct roster *roster, unsigned source, struct bytes body);
 /* Appends the reply to shard.reply. */
 void roster_write(struct client *c, const struct gather *g);
 
+/* Bytes of memory that it takes. */
+size_t roster_bytes(const struct roster *roster);
+
 /* Return: NULL. */
 struct roster *roster_free(struct roster *roster);
 

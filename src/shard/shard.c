@@ -22,6 +22,7 @@
 #include "shard/roster.h"
 #include "shard/state.h"
 #include "shard/status.h"
+#include "shard/transaction.h"
 #include "util/bits.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -274,24 +275,25 @@ static bool shard_resume_gated(struct shard *s, uint64_t opened)
 static void shard_flushed(struct shard *s, struct client *c)
 {
         struct outq *out = &c->stream.out;
+        size_t bytes = out->bytes + transaction_holds(c);
 
         if (c->stream.failed)
                 return; /* the reactor reports it in the next wait */
-        if (!out->bytes) {
+        if (!out->bytes)
                 c->active = s->now;
+        if (!bytes) {
                 if (c->end == CLIENT_FINISHING)
                         client_close(c);
                 return;
         }
         c->linger_left = out->bytes;
-        if (out->bytes <= s->options.output_max) {
-                if (!PLANTED(12))
-                        outq_detach(out, &s->chunks);
+        if (bytes > s->options.output_max) {
+                client_close_at_limit(c);
                 return;
         }
-        s->status.output_limit_closed++;
-        shard_notice(s, c, "disconnected, its waiting output passed the limit");
-        client_close(c);
+        if (!PLANTED(12))
+                outq_detach(out, &s->chunks);
+        outq_detach(c->messages, &s->chunks);
 }
 
 /* The only place that flushes. Return: 0, -errno. */

@@ -68,6 +68,8 @@ class Server:
         lines = [f"shards: {self.shards}", f"reactor: {self.reactor}"]
         if get("max_clients"):
             lines.append(f"max_clients: {get('max_clients')}")
+        if get("max_request_bytes"):
+            lines.append(f"max_request_bytes: {get('max_request_bytes')}")
         lines += self.extra
         lines += ["listeners:", f"  - path: {self.path}"]
         if get("mode"):

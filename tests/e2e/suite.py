@@ -37,8 +37,8 @@ MISSING = "fail" if STRICT else "skip"  # what a missing tool is
 CASE_SECONDS = 600 if HEAVY else 120
 
 MODULES = ["case_commands", "case_errors", "case_requests", "case_delivery", "case_order", "case_vanish",
-           "case_hostile", "case_sharded", "case_storms", "case_limits", "case_start", "case_foreign", "case_server",
-           "case_exporter", "case_client"]
+           "case_hostile", "case_sharded", "case_transaction", "case_storms", "case_limits", "case_start",
+           "case_foreign", "case_server", "case_exporter", "case_client"]
 
 
 class Skip(Exception):
@@ -103,7 +103,7 @@ class Env:
 
     @property
     def own_message_first(self):
-        """Before Redis 7.2, a RESP3 publisher's own message came before the reply to its PUBLISH."""
+        """Before Redis 7.2, a publisher's own message came before the reply to its PUBLISH."""
         return self.reference and self.version < (7, 2)
 
     def connect(self, proto=None, name=None, handshake=True):

@@ -207,6 +207,10 @@ static void feed_request(struct play *p, const struct peer *peer)
                 "CLIENT KILL ID 4 SKIPME no\r\n",
                 "CLIENT KILL TYPE pubsub\r\n",
                 "CLIENT KILL USER default SKIPME no\r\n",
+                "MULTI\r\n",
+                "EXEC\r\n",
+                "DISCARD\r\n",
+                "WATCH %s\r\n",
         };
         uint8_t choice = take(p);
         char text[64];

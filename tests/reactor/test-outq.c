@@ -202,12 +202,52 @@ START_TEST(random_operations_keep_every_byte_in_order)
 }
 END_TEST
 
+START_TEST(a_joined_queue_comes_behind_with_every_reference)
+{
+        static const char *const parts[] = { "first ", "second ", "third ", "fourth" };
+        struct stage_pool pool, chunks;
+        struct stage *stage;
+        struct outq q, behind;
+        struct iovec iov[8];
+        char text[64] = "";
+        size_t n = 0;
+
+        stage_pool_init(&pool, 1024, 4);
+        stage_pool_init(&chunks, 64, 4);
+        stage = stage_new(&pool, 0);
+        stage->shared = true;
+        outq_init(&q);
+        outq_init(&behind);
+        outq_join(&q, &behind);
+        ck_assert(!q.n && !q.bytes);
+        outq_copy(&q, &chunks, bytes_str(parts[0]));
+        outq_copy(&behind, &chunks, bytes_str(parts[1]));
+        stage->used = (uint32_t)strlen(parts[2]);
+        memcpy(stage->data, parts[2], stage->used);
+        outq_slice(&behind, &chunks, stage, 0, stage->used);
+        outq_copy(&behind, &chunks, bytes_str(parts[3]));
+        outq_join(&q, &behind);
+        ck_assert(!behind.n && !behind.bytes && !behind.own);
+        for (unsigned i = 0, v = outq_iov(&q, iov, 8); i < v; i++) {
+                memcpy(text + n, iov[i].iov_base, iov[i].iov_len);
+                n += iov[i].iov_len;
+        }
+        ck_assert_str_eq(text, "first second third fourth");
+        ck_assert_uint_eq(q.bytes, n);
+        outq_consume(&q, n);
+        stage_unref(stage);
+        stage_pool_deinit(&pool);
+        stage_pool_deinit(&chunks);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_test(cases, a_slice_that_continues_the_last_one_extends_it);
         tcase_add_test(cases, a_small_slice_behind_others_is_copied_and_a_large_one_is_not);
         tcase_add_test(cases, detached_queues_pin_no_shared_stage_and_keep_their_bytes);
         tcase_add_test(cases, an_empty_queue_holds_no_memory);
+        tcase_add_test(cases, a_joined_queue_comes_behind_with_every_reference);
         tcase_add_test(cases, random_operations_keep_every_byte_in_order);
 }
 

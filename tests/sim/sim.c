@@ -7,8 +7,9 @@
  *
  * Checked at every step: no shard sleeps with something announced to it and no wake under way. Checked in every
  * client's stream: replies in order and of the right kind, nothing before its acknowledgement or after the end
- * of a subscription, each publisher's messages in the order sent across channels, patterns and shard channels.
- * In the end, when everybody sleeps: what had to be delivered was, once; every buffer is freed.
+ * of a subscription, each publisher's messages in the order sent across channels, patterns and shard channels,
+ * none inside of the reply of EXEC, none of the same shard between those of an EXEC. In the end, when everybody
+ * sleeps: what had to be delivered was, once; every buffer is freed.
  *
  *      sim [--seeds N] [--first SEED] [--verbose]
  */
@@ -34,6 +35,7 @@
 #define NAMES       4
 #define CLIENTS_MAX 16
 #define STEPS_MAX   100000
+#define EXECS_MAX   4096
 
 static const char *const channel_names[NAMES] = { "a", "ab", "b", "abc" };
 static const char *const pattern_names[NAMES] = { "a*", "*b", "?", "*" };
@@ -50,7 +52,16 @@ static const struct {
 
 /* ------------------------------------------------------------------ what the clients know */
 
-enum expect_kind { EXPECT_SUB, EXPECT_UNSUB, EXPECT_PUBLISH, EXPECT_PONG, EXPECT_RESET };
+enum expect_kind {
+        EXPECT_SUB,
+        EXPECT_UNSUB,
+        EXPECT_PUBLISH,
+        EXPECT_PONG,
+        EXPECT_RESET,
+        EXPECT_INFO,
+        EXPECT_LINE,  /* the text */
+        EXPECT_ARRAY, /* first: what it announces; last: the replies that are in it */
+};
 
 /* A reply that is due. */
 struct expect {
@@ -59,10 +70,12 @@ struct expect {
         unsigned name;
         unsigned publish;     /* index in sim.publishes */
         unsigned first, last; /* the client's intervals that the reply begins or ends */
+        const char *text;
 };
 
 struct publish {
         unsigned client, channel;
+        unsigned exec;          /* that it was part of; 0: none */
         bool shard;             /* to the shard channel */
         uint64_t said, replied; /* steps; replied 0: not yet */
 };
@@ -72,8 +85,14 @@ struct interval {
         enum topic_kind topic;
         unsigned name;
         uint64_t acked, ending; /* steps; 0: not yet */
+        unsigned end_exec;      /* the EXEC that ends it; 0: none */
         bool ended;
-        unsigned char *copies; /* of each publish, by index */
+        unsigned char *copies; /* of each publish, by index: COPY_* */
+};
+
+enum {
+        COPY_HEARD = 1 << 0,
+        COPY_OWN = 1 << 1, /* its client publishes it while it is subscribed, so it must come */
 };
 
 struct client {
@@ -82,6 +101,12 @@ struct client {
         bool resp3, alive, finished; /* finished: said its last, by end of file */
         struct expect *due;
         unsigned n_due, done_due, cap_due;
+        unsigned exec; /* what is said is part of this EXEC; 0: of none */
+        struct expect queued[64];
+        unsigned n_queued, n_commands;          /* replies and commands of that EXEC */
+        unsigned in_array;                      /* replies that are still to come in the array that began */
+        unsigned last_exec[CLUSTER_SHARDS_MAX]; /* of the last message of each shard's clients */
+        bool exec_is_past[EXECS_MAX];           /* a message of the same shard came behind its */
         struct interval *intervals;
         unsigned n_intervals;
         bool wants[_TOPIC_KIND_N][NAMES];   /* subscriptions, once all that was said is done */
@@ -98,6 +123,7 @@ struct sim {
         unsigned n_clients, cap_clients;
         struct publish *publishes;
         unsigned n_publishes, cap_publishes;
+        unsigned n_execs;
         unsigned live;
         bool asleep[CLUSTER_SHARDS_MAX];
         uint64_t deadline[CLUSTER_SHARDS_MAX];
@@ -182,20 +208,32 @@ static void check_wakes(struct sim *sim)
 
 /* ------------------------------------------------------------------ what a client says */
 
-static void client_say(struct sim *sim, struct client *c, const char *text)
-{
-        if (verbose)
-                printf("%llu client %u shard %u: %s", (unsigned long long)sim->step, c->index, c->shard, text);
-        cluster_say(&sim->cl, c->shard, c->fd, text);
-}
-
-static void client_expect(struct client *c, struct expect e)
+static void client_due(struct client *c, struct expect e)
 {
         if (c->n_due == c->cap_due) {
                 c->cap_due = c->cap_due ? 2 * c->cap_due : 16;
                 c->due = mem_realloc(c->due, c->cap_due * sizeof(*c->due));
         }
         c->due[c->n_due++] = e;
+}
+
+static void client_expect(struct client *c, struct expect e)
+{
+        if (c->exec)
+                c->queued[c->n_queued++] = e;
+        else
+                client_due(c, e);
+}
+
+static void client_say(struct sim *sim, struct client *c, const char *text)
+{
+        if (verbose)
+                printf("%llu client %u shard %u: %s", (unsigned long long)sim->step, c->index, c->shard, text);
+        cluster_say(&sim->cl, c->shard, c->fd, text);
+        if (c->exec) {
+                client_due(c, (struct expect){ .kind = EXPECT_LINE, .text = "+QUEUED" });
+                c->n_commands++;
+        }
 }
 
 static unsigned client_wants(const struct client *c)
@@ -217,6 +255,7 @@ static unsigned client_end_interval(struct sim *sim, struct client *c, enum topi
                 if (v->topic != topic || v->name != name || v->ending)
                         continue;
                 v->ending = sim->step;
+                v->end_exec = c->exec;
                 return i;
         }
         return c->n_intervals;
@@ -224,7 +263,8 @@ static unsigned client_end_interval(struct sim *sim, struct client *c, enum topi
 
 static void client_subscribe(struct sim *sim, struct client *c)
 {
-        enum topic_kind topic = below(sim, _TOPIC_KIND_N);
+        /* SSUBSCRIBE, the last kind, is denied in a transaction */
+        enum topic_kind topic = below(sim, c->exec ? TOPIC_SHARD : _TOPIC_KIND_N);
         unsigned n = 1 + below(sim, 3);
         char line[64];
 
@@ -268,6 +308,15 @@ static void client_unsubscribe(struct sim *sim, struct client *c)
         client_say(sim, c, line);
 }
 
+static bool interval_matches(const struct interval *v, const struct publish *m)
+{
+        if (m->shard != (v->topic == TOPIC_SHARD))
+                return false;
+        if (v->topic != TOPIC_PATTERN)
+                return v->name == m->channel;
+        return glob_match(bytes_str(pattern_names[v->name]), bytes_str(channel_names[m->channel]));
+}
+
 static void client_publish(struct sim *sim, struct client *c)
 {
         unsigned channel = below(sim, NAMES), size = below(sim, 8) ? below(sim, 20) : below(sim, 400);
@@ -280,8 +329,13 @@ static void client_publish(struct sim *sim, struct client *c)
                 sim->cap_publishes = sim->cap_publishes ? 2 * sim->cap_publishes : 64;
                 sim->publishes = mem_realloc(sim->publishes, sim->cap_publishes * sizeof(*sim->publishes));
         }
-        sim->publishes[sim->n_publishes] =
-                (struct publish){ .client = c->index, .channel = channel, .shard = shard, .said = sim->step };
+        sim->publishes[sim->n_publishes] = (struct publish){
+                .client = c->index, .channel = channel, .shard = shard, .exec = c->exec, .said = sim->step
+        };
+        for (unsigned i = 0; i < c->n_intervals; i++)
+                if (!c->intervals[i].ending &&
+                    interval_matches(&c->intervals[i], &sim->publishes[sim->n_publishes]))
+                        c->intervals[i].copies[sim->n_publishes] |= COPY_OWN;
         client_expect(c, (struct expect){ .kind = EXPECT_PUBLISH, .publish = sim->n_publishes });
         snprintf(line, sizeof(line), "%sPUBLISH %s %u:%u:%0*d\r\n", shard ? "S" : "", channel_names[channel],
                  c->index, sim->n_publishes, (int)size, 0);
@@ -300,12 +354,75 @@ static void client_reset(struct sim *sim, struct client *c)
         client_say(sim, c, c->resp3 ? "RESET\r\nHELLO 3\r\n" : "RESET\r\n");
 }
 
+static void client_ping(struct sim *sim, struct client *c)
+{
+        client_expect(c, (struct expect){ .kind = EXPECT_PONG });
+        client_say(sim, c, "PING\r\n");
+}
+
+/* A transaction that is not executed: nothing in it may be seen. */
+static void client_discard(struct sim *sim, struct client *c)
+{
+        bool spoilt = below(sim, 2);
+
+        client_due(c, (struct expect){ .kind = EXPECT_LINE, .text = "+OK" });
+        client_due(c, (struct expect){ .kind = EXPECT_LINE, .text = "+QUEUED" });
+        client_due(c, (struct expect){ .kind = EXPECT_LINE, .text = "+QUEUED" });
+        if (spoilt)
+                client_due(c, (struct expect){ .kind = EXPECT_LINE,
+                                               .text = "-ERR wrong number of arguments for 'echo' command" });
+        client_due(c, (struct expect){
+                              .kind = EXPECT_LINE,
+                              .text = spoilt ? "-EXECABORT Transaction discarded because of previous errors."
+                                             : "+OK" });
+        client_say(sim, c, "MULTI\r\nPSUBSCRIBE *\r\nPUBLISH a nothing\r\n");
+        client_say(sim, c, spoilt ? "ECHO\r\nEXEC\r\n" : "DISCARD\r\n");
+}
+
+static void client_exec(struct sim *sim, struct client *c)
+{
+        unsigned n = below(sim, 7);
+
+        if (sim->n_execs + 1 == EXECS_MAX)
+                return;
+        client_due(c, (struct expect){ .kind = EXPECT_LINE, .text = "+OK" });
+        client_say(sim, c, "MULTI\r\n");
+        c->exec = ++sim->n_execs;
+        c->n_queued = c->n_commands = 0;
+        while (n--) {
+                switch (below(sim, 9)) {
+                case 0:
+                case 1:
+                        client_subscribe(sim, c);
+                        break;
+                case 2:
+                case 3:
+                        client_unsubscribe(sim, c);
+                        break;
+                case 4:
+                        client_ping(sim, c);
+                        break;
+                case 5:
+                        client_expect(c, (struct expect){ .kind = EXPECT_INFO });
+                        client_say(sim, c, "INFO nosuch\r\n");
+                        break;
+                default:
+                        client_publish(sim, c);
+                }
+        }
+        c->exec = 0;
+        client_due(c, (struct expect){ .kind = EXPECT_ARRAY, .first = c->n_commands, .last = c->n_queued });
+        for (unsigned i = 0; i < c->n_queued; i++)
+                client_due(c, c->queued[i]);
+        client_say(sim, c, "EXEC\r\n");
+}
+
 static void client_act(struct sim *sim, struct client *c)
 {
         unsigned n = 1 + below(sim, 4);
 
         while (n--) {
-                switch (below(sim, 12)) {
+                switch (below(sim, 14)) {
                 case 0:
                 case 1:
                         client_subscribe(sim, c);
@@ -314,8 +431,16 @@ static void client_act(struct sim *sim, struct client *c)
                         client_unsubscribe(sim, c);
                         break;
                 case 3:
-                        client_expect(c, (struct expect){ .kind = EXPECT_PONG });
-                        client_say(sim, c, "PING\r\n");
+                        client_ping(sim, c);
+                        break;
+                case 12:
+                case 13:
+                        if (!c->resp3 && client_wants(c))
+                                client_unsubscribe(sim, c); /* MULTI would be refused */
+                        else if (below(sim, 6))
+                                client_exec(sim, c);
+                        else
+                                client_discard(sim, c);
                         break;
                 case 4:
                         if (!below(sim, 5))
@@ -360,7 +485,7 @@ static size_t parse_value(struct bytes b, char words[8][512], unsigned *n, unsig
         }
         if (*n == 8)
                 --*n; /* a HELLO reply is longer, and not looked at */
-        if (b.p[0] == '$' && count >= 0) {
+        if ((b.p[0] == '$' || b.p[0] == '=') && count >= 0) {
                 if (b.n < head + (size_t)count + 2)
                         return 0;
                 snprintf(words[(*n)++], 512, "%.*s", (int)count, b.p + head);
@@ -370,13 +495,16 @@ static size_t parse_value(struct bytes b, char words[8][512], unsigned *n, unsig
         return head;
 }
 
-static bool interval_matches(const struct interval *v, const struct publish *m)
+/* A message of that shard's clients came; exec: of this EXEC, 0: of none. */
+static void heard_exec(struct sim *sim, struct client *c, unsigned shard, unsigned exec)
 {
-        if (m->shard != (v->topic == TOPIC_SHARD))
-                return false;
-        if (v->topic != TOPIC_PATTERN)
-                return v->name == m->channel;
-        return glob_match(bytes_str(pattern_names[v->name]), bytes_str(channel_names[m->channel]));
+        unsigned *last = &c->last_exec[shard];
+
+        if (*last != exec)
+                c->exec_is_past[*last] = true;
+        *last = exec;
+        if (exec && c->exec_is_past[exec])
+                sim_fail(sim, "a message of the same shard between those of an EXEC", c->index);
 }
 
 static void heard_message(struct sim *sim, struct client *c, enum topic_kind topic, const char *name,
@@ -392,14 +520,24 @@ static void heard_message(struct sim *sim, struct client *c, enum topic_kind top
         for (unsigned i = 0; i < c->n_intervals; i++) {
                 struct interval *v = &c->intervals[i];
 
-                if (v->topic == topic && v->acked && !v->ended && !strcmp(name, kinds[topic].names[v->name]))
+                if (v->topic != topic || !v->acked || strcmp(name, kinds[topic].names[v->name]))
+                        continue;
+                /* its own messages come behind the reply of EXEC, also of what ended in the same one */
+                if (v->ended && (!(v->copies[publish] & COPY_OWN) || !v->end_exec ||
+                                 v->end_exec != sim->publishes[publish].exec))
+                        continue;
+                if (!found || !(found->copies[publish] & COPY_OWN))
                         found = v;
         }
         if (!found || !interval_matches(found, &sim->publishes[publish]))
                 sim_fail(sim, "a message outside its subscription", c->index);
-        if (found->copies[publish]++)
+        if (c->in_array)
+                sim_fail(sim, "a message inside of the reply of EXEC", c->index);
+        if (found->copies[publish] & COPY_HEARD)
                 sim_fail(sim, "a message came twice", c->index);
+        found->copies[publish] |= COPY_HEARD;
         publisher %= CLIENTS_MAX;
+        heard_exec(sim, c, sim->clients[publisher].shard, sim->publishes[publish].exec);
         if (publish + 1 < c->last_publish[publisher])
                 sim_fail(sim, "messages of one publisher in another order", c->index);
         c->last_publish[publisher] = publish + 1;
@@ -414,6 +552,8 @@ static void heard_reply(struct sim *sim, struct client *c, char words[8][512])
         if (c->done_due == c->n_due)
                 sim_fail(sim, "a reply that nothing asked for", c->index);
         c->done_due++;
+        if (c->in_array)
+                c->in_array--;
         switch (e->kind) {
         case EXPECT_SUB:
         case EXPECT_UNSUB: {
@@ -439,6 +579,17 @@ static void heard_reply(struct sim *sim, struct client *c, char words[8][512])
                 if (strcmp(words[0], "+PONG") && strcmp(words[1], "pong"))
                         sim_fail(sim, words[0], c->index);
                 break;
+        case EXPECT_LINE:
+                if (strcmp(words[0], e->text))
+                        sim_fail(sim, words[0], c->index);
+                break;
+        case EXPECT_INFO:
+                if (words[0][0] && strcmp(words[0], "txt:"))
+                        sim_fail(sim, words[0], c->index);
+                break;
+        case EXPECT_ARRAY:
+                sim_fail(sim, "something else than the reply of EXEC", c->index);
+                break;
         case EXPECT_RESET:
                 if (strcmp(words[0], "+RESET"))
                         sim_fail(sim, words[0], c->index);
@@ -446,6 +597,28 @@ static void heard_reply(struct sim *sim, struct client *c, char words[8][512])
                         c->intervals[i].ended = true;
                 break;
         }
+}
+
+/*
+ * The head of the array that EXEC answers: acknowledgements in it are more than it announces, so it is no
+ * value. Return: bytes taken; 0: it is not that, or not whole yet.
+ */
+static size_t heard_array(struct client *c, struct bytes b)
+{
+        const struct expect *e = &c->due[c->done_due];
+        char head[24];
+        int n;
+
+        if (c->done_due == c->n_due || e->kind != EXPECT_ARRAY || b.p[0] != '*')
+                return 0;
+        n = snprintf(head, sizeof(head), "*%u\r\n", e->first);
+        if (b.n < (size_t)n + 2 * !!e->first || memcmp(b.p, head, (size_t)n))
+                return 0;
+        if (e->first && b.p[n] == '$' && b.p[n + 1] != '0')
+                return 0; /* a message in RESP2 */
+        c->in_array = e->last;
+        c->done_due++;
+        return (size_t)n;
 }
 
 static void client_hear(struct sim *sim, struct client *c)
@@ -463,6 +636,11 @@ static void client_hear(struct sim *sim, struct client *c)
         while (buffer_size(&c->heard)) {
                 memset(words, 0, sizeof(words));
                 n = 0;
+                got = heard_array(c, buffer_view(&c->heard));
+                if (got) {
+                        buffer_consume(&c->heard, got);
+                        continue;
+                }
                 got = parse_value(buffer_view(&c->heard), words, &n, 0);
                 if (!got)
                         break;
@@ -617,7 +795,8 @@ static void check_end(struct sim *sim)
                                 bool must = v->acked && !v->ending && m->replied && m->said > v->acked &&
                                             interval_matches(v, m);
 
-                                if (must && !v->copies[p])
+                                must |= v->copies[p] & COPY_OWN;
+                                if (must && !(v->copies[p] & COPY_HEARD))
                                         sim_fail(sim, "a message was lost", i);
                         }
                 }

@@ -51,7 +51,10 @@ struct fake_stream *fake_stream(struct fake *fake, int fd)
 
 void fake_feed(struct fake *fake, int fd, const void *p, size_t n)
 {
-        buffer_put(&fake_stream(fake, fd)->in, p, n);
+        struct fake_stream *f = fake_stream(fake, fd);
+
+        if (!f->end)
+                buffer_put(&f->in, p, n);
 }
 
 void fake_end(struct fake *fake, int fd)

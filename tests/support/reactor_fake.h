@@ -38,6 +38,7 @@ void fake_split(struct fake *fake, size_t bytes);
 /* The stream of a descriptor (created on demand, so it may be asked for before it is adopted). */
 struct fake_stream *fake_stream(struct fake *fake, int fd);
 
+/* What the peer says; nothing comes behind its end of file. */
 void fake_feed(struct fake *fake, int fd, const void *p, size_t n);
 void fake_end(struct fake *fake, int fd);
 void fake_fail(struct fake *fake, int fd, int error);

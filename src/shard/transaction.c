@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+ *
+ * Between MULTI and EXEC commands are checked and kept. EXEC then goes by steps, and while it waits in one the
+ * client's further bytes stay unparsed, as for any gather:
+ *
+ * 1. Nothing is executed. The other shards are told of every name in it that the client may subscribe to, and
+ *    answer. Then the gates of all its PUBLISHes are looked at: if one is closed the client waits for it and
+ *    looks at all again. So it waits whole or runs whole.
+ * 2. All commands run in one go, inside of one call. A subscription is made and ended in `topics` there and
+ *    then, and the interest that the other shards know of is moved between the client and `promised`, so they
+ *    need not be told. Every reply is held back, and so is every message to this client.
+ * 3. What is left in `promised` is taken back: the other shards are told and answer, as for UNSUBSCRIBE. Then
+ *    the questions of commands that ask other shards (gathers) are put, one after the other. Their handlers ran
+ *    in their place; only the other shards' part, of the answer or of what is done, is later than the rest. To
+ * wait for it in between would let others publish between two of its PUBLISHes.
+ * 4. The reply is written whole, and then the messages that were held back.
+ *
+ * With no other shard nothing is promised or taken back.
+ *
+ * A name is never in `promised` and subscribed to by the client at once. A command of the queue finds each name
+ * that it may subscribe to in one of the two: step 1 sees to that, and step 2 only moves them.
+ *
+ * Memory: the commands take at most request_max; replies, open questions and messages count as the client's
+ * waiting output.
+ */
+
+#include "shard/transaction.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mesh/port.h"
+#include "resp/writer.h"
+#include "shard/counts.h"
+#include "shard/gather.h"
+#include "shard/roster.h"
+#include "shard/state.h"
+#include "util/mem.h"
+#include "util/plant.h"
+
+#define TRANSACTION_LONG 100 /* commands after which others come before the client's next request */
+
+/* A command for EXEC. Its arguments' bytes stand behind argv. */
+struct queued {
+        struct list link;
+        const struct command *command, *parent; /* command NULL: it is denied */
+        const char *denial;
+        uint32_t argc;
+        struct bytes argv[];
+};
+
+/* A gather whose question was not put yet, and the replies in front of its. */
+struct question {
+        struct list link;
+        struct gather *gather;
+        struct buffer before;
+        size_t bytes;
+};
+
+/* ------------------------------------------------------------------ life */
+
+static void transaction_begin(struct client *c)
+{
+        struct transaction *t = mem_zalloc(sizeof(*t));
+
+        list_init(&t->queue);
+        list_init(&t->open);
+        outq_init(&t->messages);
+        subscriber_init(&t->promised, WRITER_RESP2);
+        c->transaction = t;
+}
+
+static void transaction_empty_queue(struct transaction *t)
+{
+        list_for_each_safe (i, next, &t->queue) {
+                list_del(i);
+                free(container_of(i, struct queued, link));
+        }
+        t->bytes = 0;
+}
+
+/* Ends what is in `promised`. */
+static void transaction_take_back(struct client *c, struct buffer *batch)
+{
+        struct shard *s = c->shard;
+        struct transaction *t = c->transaction;
+
+        while (!list_empty(&t->promised.subscriptions)) {
+                struct subscription *sub = list_first(&t->promised.subscriptions, struct subscription, link);
+
+                if (batch)
+                        gather_add_change(s, batch, sub->topic->kind, topic_name(sub->topic), -1,
+                                          topics_is_last(sub));
+                topics_unsubscribe(s->topics, sub);
+        }
+}
+
+void transaction_drop(struct client *c, struct buffer *batch)
+{
+        struct transaction *t = c->transaction;
+
+        if (!t)
+                return;
+        transaction_take_back(c, batch);
+        transaction_empty_queue(t);
+        list_for_each_safe (i, next, &t->open) {
+                struct question *q = container_of(i, struct question, link);
+
+                list_del(i);
+                gather_free(q->gather);
+                buffer_deinit(&q->before);
+                free(q);
+        }
+        buffer_deinit(&t->done);
+        buffer_deinit(&t->reply);
+        outq_clear(&t->messages);
+        c->messages = &c->stream.out;
+        c->transaction = NULL;
+        free(t);
+}
+
+size_t transaction_holds(const struct client *c)
+{
+        const struct transaction *t = c->transaction;
+
+        return t ? t->messages.bytes + buffer_size(&t->done) + buffer_size(&t->reply) + t->open_bytes : 0;
+}
+
+/* ------------------------------------------------------------------ the queue */
+
+void transaction_spoil(struct client *c, bool exec)
+{
+        if (exec) {
+                transaction_drop(c, NULL);
+        } else if (c->transaction) {
+                c->transaction->spoilt = true;
+                transaction_empty_queue(c->transaction); /* it will not be executed */
+        }
+}
+
+static struct queued *queued_new(const struct request *request, size_t size)
+{
+        struct queued *q = malloc(size);
+        uint8_t *p;
+
+        if (!q)
+                return NULL;
+        *q = (struct queued){ .argc = request->argc };
+        list_init(&q->link);
+        p = (uint8_t *)(q->argv + q->argc);
+        for (uint32_t i = 0; i < q->argc; i++) {
+                size_t n = request->argv[i].n;
+
+                if (n)
+                        memcpy(p, request->argv[i].p, n);
+                q->argv[i] = bytes_of(p, n);
+                p += n;
+        }
+        return q;
+}
+
+/* Return: what is to be filled in; NULL: it is not kept, as was answered. */
+static struct queued *transaction_keep(struct client *c, const struct request *request)
+{
+        struct transaction *t = c->transaction;
+        size_t size = sizeof(struct queued) + request->argc * sizeof(struct bytes);
+        struct queued *q = NULL;
+
+        for (uint32_t i = 0; i < request->argc; i++)
+                size += request->argv[i].n;
+        if (t->spoilt) {
+                writer_simple(&c->shard->reply, "QUEUED"); /* as Redis answers */
+                return NULL;
+        }
+        if (t->bytes + size > c->shard->options.request_max)
+                command_error(c, "the commands of the transaction take more memory than one request may");
+        else if (!(q = queued_new(request, size)))
+                command_error(c, "the commands of the transaction do not fit into memory");
+        if (!q) {
+                transaction_spoil(c, false);
+                return NULL;
+        }
+        list_add_tail(&t->queue, &q->link);
+        t->bytes += size;
+        t->n++;
+        writer_simple(&c->shard->reply, "QUEUED");
+        return q;
+}
+
+bool transaction_denies(struct client *c, const struct request *request)
+{
+        const char *denial;
+        struct queued *q;
+
+        if (!c->transaction)
+                return false;
+        if (request->argc >= 2 && bytes_is(request->argv[0], "ssubscribe"))
+                denial = "SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
+        else if (request->argc == 1 && bytes_is(request->argv[0], "monitor"))
+                denial = "MONITOR isn't allowed for DENY BLOCKING client";
+        else
+                return false;
+        q = transaction_keep(c, request);
+        if (q)
+                q->denial = denial;
+        return true;
+}
+
+void transaction_queue(struct client *c, const struct command *command, const struct command *parent,
+                       const struct request *request)
+{
+        struct queued *q = transaction_keep(c, request);
+
+        if (q) {
+                q->command = command;
+                q->parent = parent;
+        }
+}
+
+/* ------------------------------------------------------------------ step 1 */
+
+/* What the command subscribes to. Return: false: nothing. */
+static bool queued_subscribes(const struct queued *q, enum topic_kind *kindp)
+{
+        if (!q->command || (q->command->run != command_subscribe && q->command->run != command_psubscribe))
+                return false;
+        *kindp = q->command->run == command_subscribe ? TOPIC_CHANNEL : TOPIC_PATTERN;
+        return true;
+}
+
+static void transaction_promise_one(struct client *c, enum topic_kind kind, struct bytes name)
+{
+        struct shard *s = c->shard;
+        struct subscriber *promised = &c->transaction->promised;
+
+        if (topics_subscription(s->topics, &c->subscriber, kind, name) ||
+            topics_subscription(s->topics, promised, kind, name))
+                return;
+        topics_subscribe(s->topics, promised, kind, name);
+        gather_add_change(s, &gather_collect(c, GATHER_SUBSCRIBE)->batch, kind, name, 1, false);
+}
+
+static void transaction_promise(struct client *c)
+{
+        struct transaction *t = c->transaction;
+        enum topic_kind kind;
+
+        t->step = TRANSACTION_PROMISES;
+        if (!c->shard->peers)
+                return;
+        list_for_each (i, &t->queue) {
+                const struct queued *q = container_of(i, struct queued, link);
+
+                if (queued_subscribes(q, &kind))
+                        for (uint32_t k = 1; k < q->argc; k++)
+                                transaction_promise_one(c, kind, q->argv[k]);
+        }
+        if (c->gather)
+                gather_ask(c);
+}
+
+static bool queued_publishes(const struct queued *q)
+{
+        return q->command && (q->command->run == command_publish || q->command->run == command_spublish);
+}
+
+/* The shards whose mesh is too full for one of its PUBLISHes. */
+static uint64_t transaction_gates(struct client *c)
+{
+        uint64_t gates = 0;
+
+        if (!port_gated(c->shard->port) || PLANTED(13))
+                return 0;
+        list_for_each (i, &c->transaction->queue) {
+                const struct queued *q = container_of(i, struct queued, link);
+
+                if (queued_publishes(q))
+                        gates |= command_publish_gates(c, q->argv[1], q->command->run == command_spublish);
+        }
+        return gates;
+}
+
+/* ------------------------------------------------------------------ step 2 */
+
+void transaction_subscribed(struct client *c, const struct subscription *subscription)
+{
+        struct shard *s = c->shard;
+        const struct topic *topic = subscription->topic;
+        struct subscription *promised;
+
+        if (!transaction_runs(c) || !s->peers)
+                return;
+        promised = topics_subscription(s->topics, &c->transaction->promised, topic->kind, topic_name(topic));
+        assert(promised);
+        topics_unsubscribe(s->topics, promised);
+}
+
+void transaction_unsubscribes(struct client *c, const struct subscription *subscription)
+{
+        const struct topic *topic = subscription->topic;
+
+        if (transaction_runs(c) && c->shard->peers)
+                topics_subscribe(c->shard->topics, &c->transaction->promised, topic->kind, topic_name(topic));
+}
+
+void transaction_hold_reply(struct client *c)
+{
+        struct transaction *t = c->transaction;
+        struct bytes reply = buffer_view(&c->shard->reply);
+
+        buffer_put(t->step == TRANSACTION_RUNS ? &t->reply : &t->done, reply.p, reply.n);
+}
+
+bool transaction_puts_off_end(struct client *c)
+{
+        if (transaction_answers(c))
+                c->transaction->ends_client = true;
+        return transaction_answers(c);
+}
+
+/* Of memory that the client's gather takes now. */
+static size_t question_bytes(const struct client *c)
+{
+        const struct gather *g = c->gather;
+        size_t n = sizeof(*g);
+
+        if (g->shards)
+                n += c->shard->options.n_shards * sizeof(*g->shards);
+        if (g->counts)
+                n += sizeof(*g->counts);
+        if (g->roster)
+                n += roster_bytes(g->roster);
+        return n;
+}
+
+/* The command asks other shards: that comes when all commands have run. */
+static void transaction_put_off_question(struct client *c)
+{
+        struct transaction *t = c->transaction;
+        struct question *q = mem_zalloc(sizeof(*q));
+
+        assert(!c->gather->asked);
+        q->gather = c->gather;
+        q->before = t->reply;
+        q->bytes = sizeof(*q) + buffer_size(&q->before) + question_bytes(c);
+        list_add_tail(&t->open, &q->link);
+        t->open_bytes += q->bytes;
+        t->reply = (struct buffer){ 0 };
+        c->gather = NULL;
+}
+
+static void transaction_run_one(struct client *c, struct queued *q)
+{
+        struct request request = { .argv = q->argv, .argc = q->argc };
+        enum command_result r = COMMAND_DONE;
+
+        if (!q->command) {
+                command_error(c, "%s", q->denial);
+        } else {
+                if (!queued_publishes(q))
+                        deliver_settle(c->shard);
+                r = command_call(c, q->command, q->parent, &request);
+        }
+        assert(r != COMMAND_WAIT);
+        client_reply_flush(c);
+        if (c->end != CLIENT_OPEN)
+                return;
+        if (c->gather)
+                transaction_put_off_question(c);
+        if (transaction_holds(c) > c->shard->options.output_max)
+                client_close_at_limit(c);
+}
+
+/* The client may have ended when it comes back, and the transaction with it. */
+static void transaction_run(struct client *c)
+{
+        struct transaction *t = c->transaction;
+
+        t->step = TRANSACTION_RUNS;
+        deliver_settle(c->shard); /* what was published before comes before the reply */
+        c->messages = &t->messages;
+        while (c->end == CLIENT_OPEN && !list_empty(&t->queue)) {
+                struct queued *q = list_first(&t->queue, struct queued, link);
+
+                list_del(&q->link);
+                transaction_run_one(c, q);
+                free(q);
+        }
+        if (c->end != CLIENT_OPEN)
+                return;
+        deliver_settle(c->shard);
+        t->step = TRANSACTION_ENDS;
+}
+
+/* ------------------------------------------------------------------ steps 3 and 4 */
+
+static void transaction_ask_next(struct client *c)
+{
+        struct transaction *t = c->transaction;
+        struct question *q = list_first(&t->open, struct question, link);
+
+        list_del(&q->link);
+        t->open_bytes -= q->bytes;
+        buffer_put(&t->done, buffer_view(&q->before).p, buffer_size(&q->before));
+        buffer_deinit(&q->before);
+        c->gather = q->gather;
+        free(q);
+        gather_ask(c);
+}
+
+static void transaction_answer(struct client *c)
+{
+        struct shard *s = c->shard;
+        struct transaction *t = c->transaction;
+        struct outq messages;
+        bool ends = t->ends_client;
+
+        deliver_settle(s);
+        if (!t->silent)
+                writer_array(&s->reply, t->n);
+        buffer_put(&s->reply, buffer_view(&t->done).p, buffer_size(&t->done));
+        buffer_put(&s->reply, buffer_view(&t->reply).p, buffer_size(&t->reply));
+        outq_init(&messages);
+        outq_join(&messages, &t->messages);
+        transaction_drop(c, NULL);
+        client_push_flush(c);
+        outq_join(&c->stream.out, &messages);
+        shard_touch_first(s, c);
+        if (ends)
+                client_finish(c);
+}
+
+static void transaction_end(struct client *c)
+{
+        struct gather *g;
+
+        if (!list_empty(&c->transaction->promised.subscriptions)) {
+                g = gather_collect(c, GATHER_UNSUBSCRIBE);
+                transaction_take_back(c, &g->batch);
+                gather_ask(c);
+        }
+        while (c->wait == CLIENT_RUNS && !list_empty(&c->transaction->open)) {
+                if (transaction_holds(c) > c->shard->options.output_max) {
+                        client_close_at_limit(c);
+                        return;
+                }
+                transaction_ask_next(c);
+        }
+        if (c->wait == CLIENT_RUNS)
+                transaction_answer(c);
+}
+
+/* Takes an EXEC as far as it goes without waiting. Return: whether its commands ran now. */
+static bool transaction_go_on(struct client *c)
+{
+        struct transaction *t = c->transaction;
+        bool runs = t->step == TRANSACTION_PROMISES;
+        uint64_t gates;
+
+        if (c->shard->stop != SHARD_RUNS && (runs || !list_empty(&t->open)))
+                return false; /* nothing is executed and nobody is asked any more */
+        if (runs) {
+                gates = transaction_gates(c);
+                if (gates) {
+                        command_wait_gate(c, gates);
+                        return false;
+                }
+                transaction_run(c);
+        }
+        if (c->end == CLIENT_OPEN)
+                transaction_end(c);
+        return runs;
+}
+
+bool transaction_resume(struct client *c)
+{
+        return c->transaction && c->transaction->step != TRANSACTION_QUEUES && transaction_go_on(c);
+}
+
+/* ------------------------------------------------------------------ the commands */
+
+enum command_result command_multi(struct client *c, const struct request *request)
+{
+        (void)request;
+        if (c->transaction) {
+                command_error(c, "MULTI calls can not be nested");
+                return COMMAND_DONE;
+        }
+        transaction_begin(c);
+        writer_simple(&c->shard->reply, "OK");
+        return COMMAND_DONE;
+}
+
+enum command_result command_exec(struct client *c, const struct request *request)
+{
+        bool is_long;
+
+        (void)request;
+        if (!c->transaction) {
+                command_error(c, "EXEC without MULTI");
+                return COMMAND_DONE;
+        }
+        if (c->transaction->spoilt) {
+                transaction_drop(c, NULL);
+                command_error_coded(c, "EXECABORT Transaction discarded because of previous errors.");
+                return COMMAND_DONE;
+        }
+        c->transaction->silent = client_is_silent(c);
+        is_long = c->transaction->n > TRANSACTION_LONG;
+        client_reply_flush(c);
+        transaction_promise(c);
+        if (c->wait == CLIENT_RUNS)
+                transaction_go_on(c);
+        return is_long ? COMMAND_YIELD : COMMAND_DONE;
+}
+
+enum command_result command_discard(struct client *c, const struct request *request)
+{
+        (void)request;
+        if (!c->transaction) {
+                command_error(c, "DISCARD without MULTI");
+                return COMMAND_DONE;
+        }
+        transaction_drop(c, NULL);
+        writer_simple(&c->shard->reply, "OK");
+        return COMMAND_DONE;
+}
+
+enum command_result command_watch(struct client *c, const struct request *request)
+{
+        (void)request;
+        if (c->transaction)
+                command_error(c, "WATCH inside MULTI is not allowed");
+        else
+                writer_simple(&c->shard->reply, "OK");
+        return COMMAND_DONE;
+}
+
+enum command_result command_unwatch(struct client *c, const struct request *request)
+{
+        (void)request;
+        writer_simple(&c->shard->reply, "OK");
+        return COMMAND_DONE;
+}
