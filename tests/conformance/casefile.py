@@ -43,7 +43,7 @@ def _brace(text):
         return Var(found.group(1))
     found = re.fullmatch(r"(.+)\*(\$?\w+)", text, re.S)
     if found:
-        return Repeat(found.group(1).encode("latin-1"), found.group(2))
+        return Repeat(b"".join(template(found.group(1))), found.group(2))
     found = re.fullmatch(r"(?:(\w+):)?(\w+)", text)
     if found and found.group(2) in KINDS:
         return Hole(found.group(2), found.group(1))

@@ -122,11 +122,14 @@ class Suite:
     def recover(self):
         """What a failed case leaves behind shall not fail the next one; a server that is gone is started again."""
         try:
+            Client(self.server.path, name="recovery").close()
             self.base.settle()
         except (Failure, OSError):
             self.server.kill()
             print(f"the server is gone; its output:\n{self.server.output()[-4000:]}", flush=True)
             self.base.close()
+            if os.path.exists(self.server.path):
+                os.unlink(self.server.path)
             self.server.start()
             self.base.settle()
 
