@@ -58,6 +58,13 @@ static void let_speak(int fd, int n)
         sem_post(&speaker.go);
 }
 
+/* Some bytes long before: behind the first ones the io_uring reactor looks for an end itself. */
+static void hear_first(struct peer *p)
+{
+        suite_need(write(p->far, "x", 1) == 1, "write");
+        suite_need(peers_wait(p->received, NSEC_PER_SEC), "no byte after 1 s");
+}
+
 /* Known failure 7: an end that comes right behind bytes is told, within a second. */
 START_TEST(an_end_right_behind_bytes_is_never_missed)
 {
@@ -73,9 +80,11 @@ START_TEST(an_end_right_behind_bytes_is_never_missed)
                 peer_open(&p);
                 if (i % 3 == 0)
                         f.ops->wait(f.reactor, 0); /* armed before there is anything, or after, or meanwhile */
+                if (i % 4 > 1)
+                        hear_first(&p);
                 let_speak(p.far, n);
                 suite_need(peers_wait(p.ends, NSEC_PER_SEC), "no end after 1 s, in turn %d", i);
-                suite_need(p.received == (size_t)(5 * n), "%zu bytes before the end", p.received);
+                suite_need(p.received == (size_t)(5 * n + (i % 4 > 1)), "%zu bytes before the end", p.received);
                 peer_close(&p);
                 close(p.far);
         }
