@@ -219,13 +219,12 @@ static bool command_arity_fits(const struct command *command, uint32_t argc)
 
 /* ------------------------------------------------------------------ dispatch */
 
-/* The help of a container, from its rows. */
-static enum command_result command_help(struct client *c, const struct request *request)
+enum command_result command_help(struct client *c, const struct request *request)
 {
         const struct command *parent = command_find(request->argv[0]);
         struct buffer *b = &c->shard->reply;
         char line[160];
-        size_t n = 3;
+        size_t n = 1;
 
         for (const struct command *row = parent->subcommands; row->name; row++)
                 n += 2;
@@ -245,21 +244,13 @@ static enum command_result command_help(struct client *c, const struct request *
                 snprintf(line, sizeof(line), "    %s", row->help);
                 writer_simple(b, line);
         }
-        writer_simple(b, "HELP");
-        writer_simple(b, "    Prints this help.");
         return COMMAND_DONE;
 }
-
-/* A subcommand of every container, and for everybody. It is counted as the container. */
-static const struct command command_help_row = {
-        "help", 2, 0, command_help, NULL, "", NULL, "",
-};
 
 static struct count_command *command_counter(const struct client *c, const struct command *command,
                                              const struct command *parent)
 {
-        unsigned number =
-                command == &command_help_row ? command_number(parent, NULL) : command_number(command, parent);
+        unsigned number = command_number(command, parent);
 
         assert(number < COUNTS_COMMANDS_MAX);
         return &c->shard->counts.commands[number];
@@ -327,8 +318,6 @@ static const struct command *command_resolve(struct client *c, const struct requ
                 return NULL;
         }
         *parentp = command;
-        if (bytes_is(request->argv[1], "help"))
-                return &command_help_row;
         sub = command_find_sub(command, request->argv[1]);
         if (!sub)
                 command_error(c, "unknown subcommand '%.*s'. Try %s HELP.",
@@ -350,7 +339,7 @@ static bool command_permitted(struct client *c, const struct command *command, c
                 return false;
         }
         if ((command->flags | (parent ? parent->flags : 0)) & COMMAND_ADMIN && !c->admin &&
-            command != &command_help_row) {
+            !(command->flags & COMMAND_OPEN)) {
                 command_error_coded(c, "NOPERM only uid 0 and the broker's own user may administer it");
                 return false;
         }

@@ -22,6 +22,7 @@ enum {
                                         replies are acknowledgements, which CLIENT REPLY does not silence */
         COMMAND_AT_ONCE = 1 << 4,    /* executed, not queued, between MULTI and EXEC */
         COMMAND_NO_MULTI = 1 << 5,   /* refused there */
+        COMMAND_OPEN = 1 << 6,       /* for everybody, also where its container needs the right to administer */
 };
 
 enum command_result {
@@ -102,6 +103,13 @@ enum command_result command_exec(struct client *c, const struct request *request
 enum command_result command_discard(struct client *c, const struct request *request);
 enum command_result command_watch(struct client *c, const struct request *request);
 enum command_result command_unwatch(struct client *c, const struct request *request);
+
+/* The help of a container, from its rows; itself the last of them. */
+enum command_result command_help(struct client *c, const struct request *request);
+#define COMMAND_HELP(_group)                                                                                   \
+        {                                                                                                      \
+                "help", 2, COMMAND_OPEN, command_help, NULL, _group, NULL, "Prints this help."                 \
+        }
 
 /* COMMAND without a subcommand. */
 enum command_result command_list_all(struct client *c, const struct request *request);

@@ -121,5 +121,6 @@ const struct command command_acl_rows[] = {
           "Is refused: there are no users to manage." },
         { "users", 2, 0, acl_users, NULL, "server", NULL, "The names of the users: default." },
         { "whoami", 2, 0, acl_whoami, NULL, "server", NULL, "The user of this connection: default." },
+        COMMAND_HELP("server"),
         { 0 },
 };

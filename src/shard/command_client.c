@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* CLIENT: the connections themselves. */
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "resp/writer.h"
@@ -64,21 +65,20 @@ static enum command_result client_setname(struct client *c, const struct request
 
 static enum command_result client_setinfo(struct client *c, const struct request *request)
 {
-        const char *what;
+        char what[sizeof("lib-name")]; /* as the client spells it */
         char **field;
 
         if (bytes_is(request->argv[2], "lib-name")) {
                 field = &c->lib_name;
-                what = "lib-name";
         } else if (bytes_is(request->argv[2], "lib-ver")) {
                 field = &c->lib_version;
-                what = "lib-ver";
         } else {
                 command_error(c, "Unrecognized option '%.*s'",
                               (int)(request->argv[2].n < 128 ? request->argv[2].n : 128),
                               (const char *)request->argv[2].p);
                 return COMMAND_DONE;
         }
+        snprintf(what, sizeof(what), "%.*s", (int)request->argv[2].n, (const char *)request->argv[2].p);
         if (!text_permitted(c, request->argv[3], what))
                 return COMMAND_DONE;
         client_set_text(field, request->argv[3]);
@@ -386,5 +386,6 @@ const struct command command_client_rows[] = {
         { "unblock", -3, 0, client_refuse, NULL, "connection", "client-id [TIMEOUT | ERROR]",
           "Refused: no command blocks." },
         { "unpause", 2, 0, client_refuse, NULL, "connection", NULL, "Refused: nothing can be paused." },
+        COMMAND_HELP("connection"),
         { 0 },
 };

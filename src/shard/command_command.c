@@ -61,6 +61,8 @@ static bool entry_find(struct entry *e, struct bytes name)
 /* In the words of Redis, where who reaches others is an administrator. */
 static bool entry_is_admin(const struct entry *e)
 {
+        if (e->command->flags & COMMAND_OPEN)
+                return false;
         return (e->command->flags | (e->parent ? e->parent->flags : 0)) & (COMMAND_ADMIN | COMMAND_OTHERS);
 }
 
@@ -376,14 +378,15 @@ static enum command_result command_getkeys(struct client *c, const struct reques
 const struct command command_command_rows[] = {
         { "count", 2, 0, command_count, NULL, "server", NULL, "The number of commands." },
         { "docs", -2, 0, command_docs, NULL, "server", "[<command> ...]", "Documentation of commands." },
-        { "getkeys", -4, 0, command_getkeys, NULL, "server", "<full-command>",
+        { "getkeys", -3, 0, command_getkeys, NULL, "server", "<full-command>",
           "An error, since no command has keys." },
-        { "getkeysandflags", -4, 0, command_getkeys, NULL, "server", "<full-command>",
+        { "getkeysandflags", -3, 0, command_getkeys, NULL, "server", "<full-command>",
           "An error, since no command has keys." },
         { "info", -2, 0, command_info_named, NULL, "server", "[<command> ...]",
           "Details of the named commands." },
         { "list", -2, 0, command_list, NULL, "server",
           "[FILTERBY <PATTERN pattern | ACLCAT category | MODULE name>]",
           "The names of all commands and subcommands, or of some." },
+        COMMAND_HELP("server"),
         { 0 },
 };

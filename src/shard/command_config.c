@@ -128,5 +128,6 @@ const struct command command_config_rows[] = {
           "Is refused: nothing changes the configuration." },
         { "set", -4, 0, config_set, NULL, "server", "<setting> <value> [<setting> <value> ...]",
           "Is refused: the configuration is read from its file at the start." },
+        COMMAND_HELP("server"),
         { 0 },
 };

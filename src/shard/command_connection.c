@@ -172,6 +172,7 @@ static enum command_result broker_status(struct client *c, const struct request 
 
 const struct command command_broker_rows[] = {
         { "status", 2, 0, broker_status, NULL, "server", NULL, "Counters of the broker and of every shard." },
+        COMMAND_HELP("server"),
         { 0 },
 };
 

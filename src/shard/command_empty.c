@@ -137,5 +137,6 @@ const struct command command_function_rows[] = {
           "Deletes all libraries, of which there are none." },
         { "list", -2, 0, function_list, NULL, "scripting", "[LIBRARYNAME <pattern>] [WITHCODE]",
           "No libraries: brokerd runs no scripts." },
+        COMMAND_HELP("scripting"),
         { 0 },
 };

@@ -329,5 +329,6 @@ const struct command command_pubsub_rows[] = {
           "The shard channels with subscribers, those that match the pattern if one is given." },
         { "shardnumsub", -2, 0, pubsub_shardnumsub, NULL, "pubsub", "[<shardchannel> ...]",
           "The number of subscribers of each shard channel." },
+        COMMAND_HELP("pubsub"),
         { 0 },
 };

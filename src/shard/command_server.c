@@ -85,6 +85,7 @@ const struct command command_slowlog_rows[] = {
         { "get", -2, 0, slowlog_get, NULL, "server", "[<count>]", "No entries: slow commands are not logged." },
         { "len", 2, 0, answer_none, NULL, "server", NULL, "0: slow commands are not logged." },
         { "reset", 2, 0, slowlog_reset, NULL, "server", NULL, "Clears the log, in which nothing is." },
+        COMMAND_HELP("server"),
         { 0 },
 };
 
@@ -124,5 +125,6 @@ const struct command command_latency_rows[] = {
         { "latest", 2, 0, answer_nothing, NULL, "server", NULL, "No samples: latencies are not measured." },
         { "reset", -2, 0, answer_none, NULL, "server", "[<event> ...]",
           "0, the number of events that were reset." },
+        COMMAND_HELP("server"),
         { 0 },
 };

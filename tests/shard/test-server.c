@@ -115,7 +115,7 @@ START_TEST(commands_are_counted_on_every_shard)
         free(answer(last, other, "CLIENT HELP\r\nNOSUCH\r\nCLIENT NOSUCH\r\nHELLO 4\r\n"));
         check_section(
                 c, "commandstats",
-                "cmdstat_client:calls=1,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
+                "cmdstat_client:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
                 "cmdstat_echo:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
                 "cmdstat_hello:calls=2,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=2\r\n"
                 "cmdstat_ping:calls=4,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=1\r\n"
@@ -125,7 +125,8 @@ START_TEST(commands_are_counted_on_every_shard)
                 "cmdstat_unsubscribe:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n"
                 "cmdstat_broker|status:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
                 "cmdstat_client|id:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n"
-                "cmdstat_client|setname:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n");
+                "cmdstat_client|setname:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,failed_calls=0\r\n"
+                "cmdstat_client|help:calls=1,usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n");
         check_section(c, "errorstats",
                       "errorstat_ERR:count=8\r\nerrorstat_NOPERM:count=1\r\nerrorstat_NOPROTO:count=1\r\n"
                       "errorstat_WRONGPASS:count=1\r\n");
