@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """ioredis: node/ioredis.js, which says what each scenario does."""
 
+import subprocess
+
 from program import node, restart_and_return, says_ok
 from suite import case
 
@@ -11,9 +13,11 @@ def _run(env, scenario):
 
 
 def _restart(env, *words):
-    with node("ioredis.js", env, "restart", *words) as program:
+    with node("ioredis.js", env, "restart", *words, stdin=subprocess.PIPE) as program:
         program.expect("ready")
         p = restart_and_return(env)
+        program.say("go")
+        program.expect("subscribed again")
         p.publish("one", "after", 2)
         p.publish("two", "after", 1)
         if words:

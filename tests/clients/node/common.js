@@ -4,7 +4,7 @@
 /*
  * What the programs of this directory share. Each is started as `node PROGRAM.js SOCKET SCENARIO [MORE...]`, runs that
  * scenario, says in one line what it did, "ok ...", and ends by itself, which it does only if the library gave up its
- * sockets and timers. A scenario that lives through a restart of the broker says "ready" before it. No wait is without
+ * sockets and timers. No wait is without
  * a deadline, and no pause stands in for an acknowledgement.
  */
 
@@ -88,6 +88,19 @@ function event(emitter, name) {
         return within(new Promise((resolve) => emitter.once(name, resolve)), `the event ${name}`);
 }
 
+/*
+ * Says "ready", and waits for the line that tells that the broker has restarted and has all the subscriptions again. They
+ * are acknowledged once something is that is asked behind them on the same connection: settle() does that.
+ */
+async function restarted(settle) {
+        const line = within(new Promise((resolve) => process.stdin.once('data', resolve)), 'the restart');
+
+        console.log('ready');
+        await line;
+        process.stdin.destroy();
+        await within(settle(), 'the acknowledgement behind all subscriptions');
+}
+
 function fail(error) {
         console.log(`failed: ${error.stack}`);
         process.exit(1);
@@ -104,4 +117,4 @@ function run(scenarios) {
         scenarios[name](socket, ...more).then((text) => console.log(`ok ${name}: ${text}`), fail);
 }
 
-module.exports = { SECONDS, Inbox, assert, event, reference, refused, run, until, within };
+module.exports = { SECONDS, Inbox, assert, event, reference, refused, restarted, run, until, within };

@@ -4,7 +4,7 @@
 /* ioredis, which speaks RESP2: one connection subscribes, a duplicate of it does everything else. */
 
 const Redis = require('ioredis');
-const { Inbox, assert, event, reference, refused, run, within } = require('./common.js');
+const { Inbox, assert, event, reference, refused, restarted, run, within } = require('./common.js');
 
 const KINDS = ['message', 'pmessage', 'smessage'];
 
@@ -189,7 +189,8 @@ async function restart(path, withSharded) {
         await subscribe(sub, pub, inbox, withSharded);
         pub.once('close', () => { queued = pub.publish('none', 'from the offline queue'); });
         pub.once('ready', () => own.push('back'));
-        console.log('ready');
+        await restarted(() => sub.subscribe('one'));
+        console.log('subscribed again');
         await resubscribed(inbox, withSharded);
         await own.expect('back');
         assert.equal(await within(queued, 'a command of the offline queue'), 0);

@@ -4,7 +4,7 @@
 /* node-redis 5. The word behind the scenario is the version of RESP. */
 
 const { createClient, createClientPool } = require('redis');
-const { Inbox, assert, event, reference, refused, run, within } = require('./common.js');
+const { Inbox, assert, event, reference, refused, restarted, run, within } = require('./common.js');
 
 function create(path, resp, options = {}) {
         const socket = { path, connectTimeout: 5000, reconnectStrategy: () => 10 };
@@ -266,7 +266,8 @@ async function restart(path, resp, withSharded) {
 
         await subscribe(sub, pub, inbox, hear, withSharded);
         pub.once('reconnecting', () => { queued = pub.publish('none', 'from the offline queue'); });
-        console.log('ready');
+        await restarted(() => sub.subscribe('settled', hear));
+        console.log('subscribed again');
         await resubscribed(inbox, withSharded);
         assert.equal(await within(queued, 'a command of the offline queue'), 0);
         await end(sub, pub);

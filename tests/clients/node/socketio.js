@@ -9,17 +9,18 @@
 
 const { fork } = require('node:child_process');
 const { createServer } = require('node:http');
-const { Inbox, SECONDS, assert, run, until, within } = require('./common.js');
+const { Inbox, SECONDS, assert, restarted, run, until, within } = require('./common.js');
 
 /* ------------------------------------------------------------------ a server, in a process of its own */
 
 async function connectIoredis(path) {
         const Redis = require('ioredis');
-        const pub = new Redis({ path, maxRetriesPerRequest: null, retryStrategy: () => 10 });
+        const pub = new Redis({ path, maxRetriesPerRequest: null, retryStrategy: () => 10, lazyConnect: true });
         const sub = pub.duplicate();
 
         for (const client of [pub, sub])
                 client.on('error', () => {}); /* while the broker is away */
+        await Promise.all([pub.connect(), sub.connect()]);
         return { pub, sub, ask: (...words) => pub.call(...words), close: () => [pub.quit(), sub.quit()] };
 }
 
@@ -41,6 +42,8 @@ function connect(path, library) {
 
 /* What the driver may ask a server for; each answers once it is done. */
 function requests(io, redis) {
+        let settled = 0;
+
         return {
                 broadcast: async (name, data) => { io.emit(name, data); },
                 binary: async (name, hex) => { io.emit(name, Buffer.from(hex, 'hex')); },
@@ -54,6 +57,8 @@ function requests(io, redis) {
                 peers: (data) => io.serverSideEmitWithAck('peer', data),
                 servers: () => io.of('/').adapter.serverCount(),
                 roomChannel: async (room) => (await redis.ask('PUBSUB', 'SHARDNUMSUB', `socket.io#/#${room}#`))[1],
+                /* Acknowledged behind all that the adapter subscribed before. */
+                settle: async () => { await redis.sub.subscribe(`settled ${++settled}`, () => {}); },
                 end: async () => {
                         await new Promise((resolve) => io.close(resolve));
                         await Promise.all(redis.close());
@@ -167,8 +172,9 @@ async function tryMoves(servers, clients, sharded) {
 
         await servers[0].ask('join', id, 'green');
         await until('the client is in the room', async () => (await servers[0].ask('members', 'green')).includes(id));
+        await servers[1].ask('settle');
         if (sharded)
-                await until('the channel of the room', () => servers[0].ask('roomChannel', 'green'));
+                assert.equal(await servers[0].ask('roomChannel', 'green'), 1);
         await servers[0].ask('room', 'green', 'green', 1);
         await clients[1].inbox.expect('green', 1);
         await servers[0].ask('part', id, 'green');
@@ -181,16 +187,19 @@ async function drive(path, library) {
         const sharded = library.endsWith('-sharded');
         const servers = [await start(path, library, 'a'), await start(path, library, 'b')];
 
+        const settle = () => Promise.all(servers.map(({ ask }) => ask('settle')));
+
+        await settle();
         for (const { ask } of servers)
-                await until('both servers are subscribed', async () => (await ask('servers')) === 2);
+                assert.equal(await ask('servers'), 2);
         const clients = [await enter(servers[0].port), await enter(servers[1].port)];
         await within(clients[1].socket.emitWithAck('enter', 'blue'), 'entering a room');
+        await settle(); /* a room may have a channel of its own */
         if (sharded)
-                await until('the channel of the room', () => servers[0].ask('roomChannel', 'blue'));
+                assert.equal(await servers[0].ask('roomChannel', 'blue'), 1);
         await tryAll(servers, clients, 'before');
         await tryMoves(servers, clients, sharded);
-        console.log('ready');
-        await within(new Promise((resolve) => process.stdin.once('data', resolve)), 'the restart');
+        await restarted(settle);
         await tryAll(servers, clients, 'after');
         await tryMoves(servers, clients, sharded);
         for (const { socket, inbox } of clients) {
@@ -201,7 +210,6 @@ async function drive(path, library) {
                 await ask('end');
                 child.disconnect();
         }
-        process.stdin.destroy();
         return 'two servers and their clients, before and after a restart';
 }
 
