@@ -361,7 +361,7 @@ def command_getkeys_finds_none(env):
         c.expect_error("ERR The command has no key arguments", "COMMAND", word, "client", "id")
         c.expect_error("ERR Invalid command specified", "COMMAND", word, "nosuch", "a")
         c.expect_error("ERR Invalid command specified", "COMMAND", word, "client", "nosuch")
-        c.expect_error(f"ERR wrong number of arguments for 'command|{word.lower()}' command", "COMMAND", word, "PING")
+        c.expect_error(f"ERR wrong number of arguments for 'command|{word.lower()}' command", "COMMAND", word)
 
 
 @case()
