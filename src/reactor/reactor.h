@@ -24,7 +24,7 @@ struct stream {
         int fd;
         struct outq out;         /* appended by the shard, consumed by the reactor only */
         struct list pending;     /* the reactor's: something to report at the next wait() */
-        bool paused;             /* no on_data() wanted; one more may still come */
+        bool paused;             /* no on_data() wanted; what had arrived may still come */
         bool writing;            /* the reactor waits for the kernel to take more of out */
         bool failed;             /* on_hangup() was or will be called with an error; out is empty */
         bool removed;            /* on_closed() will come */

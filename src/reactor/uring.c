@@ -37,6 +37,7 @@
 #include "reactor/send.h"
 #include "reactor/uring.h"
 #include "reactor/uring_ring.h"
+#include "reactor/uring_slots.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/mem.h"
@@ -60,12 +61,6 @@ enum uring_receive {
         URING_CANCELLED, /* but its last completion is still to come */
 };
 
-struct uring_slot {
-        struct stream *stream; /* NULL: free */
-        uint32_t generation;
-        uint32_t next_free;
-};
-
 struct uring_stream {
         struct reactor *reactor;
         struct list asks; /* in reactor.asking or reactor.starved */
@@ -87,8 +82,7 @@ struct reactor {
         struct uring_ring *ring;
         struct reactor_sink sink;
         int wake_fd;
-        struct uring_slot *slots;
-        uint32_t n_slots, first_free;
+        struct uring_slots slots;
         struct list pending; /* streams with something to report, by stream.pending */
         struct list asking;  /* streams whose receive is to be armed, by uring_stream.asks */
         struct list starved; /* streams that found no buffer, by the same */
@@ -107,8 +101,6 @@ struct reactor {
         struct uring_stats stats;
 };
 
-#define URING_NO_SLOT UINT32_MAX
-
 static struct uring_stream *uring_of(struct stream *s)
 {
         return stream_private(s);
@@ -125,50 +117,16 @@ static uint64_t uring_stream_tag(struct stream *s, enum uring_op op)
 {
         const struct uring_stream *u = uring_of(s);
 
-        return uring_tag(op, u->slot, u->reactor->slots[u->slot].generation);
+        return uring_tag(op, u->slot, u->reactor->slots.v[u->slot].generation);
 }
 
 /* Return: NULL: the stream is gone. */
 static struct stream *uring_tagged(struct reactor *r, uint64_t tag)
 {
-        uint32_t slot = (uint32_t)tag >> 8;
+        struct stream *s = uring_slots_find(&r->slots, (uint32_t)tag >> 8, (uint32_t)(tag >> 32));
 
-        if (slot < r->n_slots && r->slots[slot].stream && r->slots[slot].generation == tag >> 32)
-                return r->slots[slot].stream;
-        r->stats.stale++;
-        return NULL;
-}
-
-static void uring_grow_slots(struct reactor *r)
-{
-        uint32_t n = r->n_slots ? 2 * r->n_slots : 64;
-
-        assert(n <= UINT32_C(1) << 24);
-        r->slots = mem_realloc(r->slots, n * sizeof(*r->slots));
-        for (uint32_t i = r->n_slots; i < n; i++)
-                r->slots[i] = (struct uring_slot){ .next_free = i + 1 < n ? i + 1 : URING_NO_SLOT };
-        r->first_free = r->n_slots;
-        r->n_slots = n;
-}
-
-static uint32_t uring_take_slot(struct reactor *r, struct stream *s)
-{
-        uint32_t slot;
-
-        if (r->first_free == URING_NO_SLOT)
-                uring_grow_slots(r);
-        slot = r->first_free;
-        r->first_free = r->slots[slot].next_free;
-        r->slots[slot].stream = s;
-        return slot;
-}
-
-static void uring_free_slot(struct reactor *r, uint32_t slot)
-{
-        r->slots[slot].stream = NULL;
-        r->slots[slot].generation++;
-        r->slots[slot].next_free = r->first_free;
-        r->first_free = slot;
+        r->stats.stale += !s;
+        return s;
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -309,7 +267,7 @@ static void uring_close(struct stream *s)
 
         assert(!u->n_requests && !s->out.n && list_empty(&u->asks));
         list_del(&s->pending);
-        uring_free_slot(r, u->slot);
+        uring_slots_release(&r->slots, u->slot);
         close(s->fd);
         s->fd = -1;
         r->n_streams--;
@@ -596,7 +554,7 @@ static void uring_arm_some(struct reactor *r, struct list *list, unsigned n)
                         return;
                 u = list_first(list, struct uring_stream, asks);
                 list_del(&u->asks);
-                uring_receive(r->slots[u->slot].stream);
+                uring_receive(r->slots.v[u->slot].stream);
         }
 }
 
@@ -647,7 +605,7 @@ static int uring_init(struct reactor **reactorp, const struct reactor_options *o
         }
         r->sink = *sink;
         r->wake_fd = options->wake_fd;
-        r->first_free = URING_NO_SLOT;
+        uring_slots_init(&r->slots);
         list_init(&r->pending);
         list_init(&r->asking);
         list_init(&r->starved);
@@ -660,7 +618,7 @@ static struct reactor *uring_deinit(struct reactor *r)
 {
         assert(r->n_streams == 0 && r->n_held == 0 && r->n_sends == 0);
         uring_ring_free(r->ring);
-        free(r->slots);
+        uring_slots_deinit(&r->slots);
         free(r->inbox.v);
         free(r);
         return NULL;
@@ -670,7 +628,7 @@ static void uring_add(struct reactor *r, struct stream *s)
 {
         struct uring_stream *u = uring_of(s);
 
-        *u = (struct uring_stream){ .reactor = r, .slot = uring_take_slot(r, s) };
+        *u = (struct uring_stream){ .reactor = r, .slot = uring_slots_take(&r->slots, s) };
         list_init(&u->asks);
         list_init(&s->pending);
         r->n_streams++;
