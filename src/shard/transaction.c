@@ -13,8 +13,8 @@
  *    need not be told. Every reply is held back, and so is every message to this client.
  * 3. What is left in `promised` is taken back: the other shards are told and answer, as for UNSUBSCRIBE. Then
  *    the questions of commands that ask other shards (gathers) are put, one after the other. Their handlers ran
- *    in their place; only the other shards' part, of the answer or of what is done, is later than the rest. To
- * wait for it in between would let others publish between two of its PUBLISHes.
+ *    in their place; only the other shards' part, of the answer or of what is done, is later than the rest.
+ *    To wait for it in between would let others publish between two of its PUBLISHes.
  * 4. The reply is written whole, and then the messages that were held back.
  *
  * With no other shard nothing is promised or taken back.
