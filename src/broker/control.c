@@ -144,6 +144,8 @@ static void control_on_signal(struct ev_loop *loop, ev_io *io, int events)
         while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
                 if (info.ssi_signo == SIGHUP)
                         log_notice("SIGHUP is ignored: the configuration is read at the start only");
+                else if (((struct control *)io->data)->stopping)
+                        control_exit_at_once((int)info.ssi_signo); /* read before its handler ran */
                 else
                         control_stop(io->data, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
         }
