@@ -539,8 +539,7 @@ static void uring_work_off(struct reactor *r)
                 uring_complete(r, &c);
         }
         r->inbox.n -= n;
-        if (r->inbox.n)
-                memmove(r->inbox.v, r->inbox.v + n, r->inbox.n * sizeof(*r->inbox.v));
+        memmove(r->inbox.v, r->inbox.v + n, r->inbox.n * sizeof(*r->inbox.v));
 }
 
 /* Arms at most n of a list. The enters that make room may take streams off it. */

@@ -99,6 +99,14 @@ static int uring_set_up(struct uring_ring *ring)
         return -r;
 }
 
+/* Lays a buffer into the ring, behind those that are not announced yet. */
+static void uring_add_buffer(struct uring_ring *ring, unsigned buffer, unsigned behind)
+{
+        io_uring_buf_ring_add(ring->buf_ring, ring->buffers + buffer * ring->options.buffer_bytes,
+                              (unsigned)ring->options.buffer_bytes, (unsigned short)buffer,
+                              io_uring_buf_ring_mask(ring->options.buffers), (int)behind);
+}
+
 /* Return: 0, an errno. */
 static int uring_register_buffers(struct uring_ring *ring)
 {
@@ -112,9 +120,7 @@ static int uring_register_buffers(struct uring_ring *ring)
                 return -r;
         io_uring_buf_ring_init(ring->buf_ring);
         for (unsigned i = 0; i < n; i++)
-                io_uring_buf_ring_add(ring->buf_ring, ring->buffers + i * ring->options.buffer_bytes,
-                                      (unsigned)ring->options.buffer_bytes, (unsigned short)i,
-                                      io_uring_buf_ring_mask(n), (int)i);
+                uring_add_buffer(ring, i, i);
         io_uring_buf_ring_advance(ring->buf_ring, (int)n);
         return 0;
 }
@@ -404,8 +410,6 @@ void uring_ring_give_back(struct uring_ring *ring, int buffer)
 {
         assert(ring->out[buffer]);
         ring->out[buffer] = false;
-        io_uring_buf_ring_add(ring->buf_ring, ring->buffers + (size_t)buffer * ring->options.buffer_bytes,
-                              (unsigned)ring->options.buffer_bytes, (unsigned short)buffer,
-                              io_uring_buf_ring_mask(ring->options.buffers), 0);
+        uring_add_buffer(ring, (unsigned)buffer, 0);
         io_uring_buf_ring_advance(ring->buf_ring, 1);
 }
