@@ -44,6 +44,7 @@ struct broker {
         const struct config *config;
         struct plan plan;
         struct config_view view;
+        struct policy policy;
         struct reactor_choice reactor;
         struct listener *listeners; /* the configured ones, then the admin socket */
         unsigned n_bound;
@@ -162,14 +163,11 @@ static struct shard_options broker_shard_options(const struct broker *b)
                 .now = clock_now,
                 .spin_ns = b->plan.spin_ns,
                 .drain_budget = BROKER_DRAIN_BUDGET,
-                .request_max = b->config->max_request_bytes,
-                .output_max = BROKER_OUTPUT_MAX,
+                .policy = &b->policy,
                 .linger_ns = BROKER_LINGER_NS,
                 .hash_key = hash_key_random(),
                 .owner = geteuid(),
                 .version = PACKAGE_VERSION,
-                .settings = b->view.settings,
-                .n_settings = b->view.n,
         };
 }
 
@@ -217,6 +215,10 @@ static int broker_crew(struct broker *b)
         struct crew_options options;
 
         config_view_init(&b->view, b->config, &b->plan, BROKER_OUTPUT_MAX);
+        b->policy = (struct policy){ .limits = { .request_bytes = b->config->max_request_bytes,
+                                                 .output_hard = BROKER_OUTPUT_MAX },
+                                     .settings = b->view.settings,
+                                     .n_settings = b->view.n };
         options = (struct crew_options){ .n_shards = b->plan.n_shards,
                                          .mesh = b->mesh,
                                          .cpus = b->plan.cpu,

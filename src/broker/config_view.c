@@ -13,7 +13,7 @@
 #include "util/mem.h"
 
 /* What is the same in every broker: what it has none of, or does without choice. */
-static const struct shard_setting view_fixed[] = {
+static const struct policy_setting view_fixed[] = {
         { "acl-pubsub-default", "allchannels" },
         { "aclfile", "" },
         { "appendonly", "no" },
@@ -48,7 +48,7 @@ static void view_take(struct config_view *view, const char *name, struct buffer 
         view->settings = mem_realloc(view->settings, (view->n + 1) * sizeof(*view->settings));
         view->values = mem_realloc(view->values, (view->n + 1) * sizeof(*view->values));
         view->values[view->n] = (char *)text->data;
-        view->settings[view->n] = (struct shard_setting){ name, view->values[view->n] };
+        view->settings[view->n] = (struct policy_setting){ name, view->values[view->n] };
         view->n++;
 }
 

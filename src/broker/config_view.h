@@ -3,14 +3,14 @@
 
 #include "broker/config.h"
 #include "broker/plan.h"
-#include "shard/shard.h"
+#include "shard/policy.h"
 
 /*
  * The configuration as CONFIG GET shows it: what the broker does, under the names that Redis has for it, then
  * the options under their names in the file, with values as --dump-config prints them. Fixed at the start.
  */
 struct config_view {
-        struct shard_setting *settings;
+        struct policy_setting *settings;
         char **values; /* of the settings, owned */
         unsigned n;
 };

@@ -198,7 +198,7 @@ static bool answer_is_too_long(struct client *c)
 {
         struct shard *s = c->shard;
 
-        if (buffer_size(&s->reply) <= s->options.output_max)
+        if (buffer_size(&s->reply) <= s->policy->limits.output_hard)
                 return false;
         s->status.output_limit_closed++;
         shard_notice(s, c, "disconnected, its answer passed the limit");

@@ -34,48 +34,48 @@ static bool config_matches(struct bytes pattern, struct bytes name)
 }
 
 /* Marks the settings that a name or pattern means. A name is answered as the client spelled it. */
-static void config_mark(const struct shard_options *o, struct bytes wanted, struct bytes *named)
+static void config_mark(const struct policy *policy, struct bytes wanted, struct bytes *named)
 {
         bool pattern = config_is_pattern(wanted);
 
-        for (unsigned i = 0; i < o->n_settings; i++) {
-                struct bytes name = bytes_str(o->settings[i].name);
+        for (unsigned i = 0; i < policy->n_settings; i++) {
+                struct bytes name = bytes_str(policy->settings[i].name);
 
                 if (named[i].p)
                         continue;
                 if (pattern && config_matches(wanted, name))
                         named[i] = name;
-                else if (!pattern && bytes_is(wanted, o->settings[i].name))
+                else if (!pattern && bytes_is(wanted, policy->settings[i].name))
                         named[i] = wanted;
         }
 }
 
 static enum command_result config_get(struct client *c, const struct request *request)
 {
-        const struct shard_options *o = &c->shard->options;
+        const struct policy *policy = c->shard->policy;
         struct buffer *b = &c->shard->reply;
-        struct bytes named[SHARD_SETTINGS_MAX] = { 0 };
+        struct bytes named[POLICY_SETTINGS_MAX] = { 0 };
         unsigned n = 0;
 
         for (uint32_t i = 2; i < request->argc; i++)
-                config_mark(o, request->argv[i], named);
-        for (unsigned i = 0; i < o->n_settings; i++)
+                config_mark(policy, request->argv[i], named);
+        for (unsigned i = 0; i < policy->n_settings; i++)
                 n += named[i].p != NULL;
         writer_map(b, c->subscriber.protocol, n);
-        for (unsigned i = 0; i < o->n_settings; i++) {
+        for (unsigned i = 0; i < policy->n_settings; i++) {
                 if (!named[i].p)
                         continue;
                 writer_bulk(b, named[i]);
-                writer_bulk_str(b, o->settings[i].value);
+                writer_bulk_str(b, policy->settings[i].value);
         }
         return COMMAND_DONE;
 }
 
-static const struct shard_setting *config_find(const struct shard_options *o, struct bytes name)
+static const struct policy_setting *config_find(const struct policy *policy, struct bytes name)
 {
-        for (unsigned i = 0; i < o->n_settings; i++)
-                if (bytes_is(name, o->settings[i].name))
-                        return &o->settings[i];
+        for (unsigned i = 0; i < policy->n_settings; i++)
+                if (bytes_is(name, policy->settings[i].name))
+                        return &policy->settings[i];
         return NULL;
 }
 
@@ -83,7 +83,7 @@ static const struct shard_setting *config_find(const struct shard_options *o, st
 static enum command_result config_set(struct client *c, const struct request *request)
 {
         struct bytes name = request->argv[2];
-        const struct shard_setting *setting = config_find(&c->shard->options, name);
+        const struct policy_setting *setting = config_find(c->shard->policy, name);
 
         if (request->argc % 2)
                 command_error(c, "syntax error");

@@ -21,7 +21,9 @@ enum message_type {
         MESSAGE_STOP,      /* control -> shard: message_stop */
         MESSAGE_LAST,      /* shard -> shard while stopping: nothing more comes from there; no body */
         MESSAGE_STOPPED,   /* shard -> control: the thread is about to end; no body */
-        MESSAGE_ADDRESS,   /* shard -> shard: reactor_address, by which the receiver may wake the sender */
+        MESSAGE_POLICY,    /* control -> shard: message_policy; answered by MESSAGE_POLICY_TAKEN */
+        MESSAGE_POLICY_TAKEN, /* shard -> control: it uses none but the newest that came; no body */
+        MESSAGE_ADDRESS,      /* shard -> shard: reactor_address, by which the receiver may wake the sender */
 };
 
 /* Flags of an adopted client. */
@@ -87,6 +89,10 @@ struct message_closed {
 
 struct message_stop {
         uint64_t deadline; /* monotonic ns: clients that have not taken their output are closed then */
+};
+
+struct message_policy {
+        const struct policy *policy;
 };
 
 /* Counters of a shard, owned by its thread; a copy is the answer to queries of status. */

@@ -216,7 +216,7 @@ static void search_list_one(struct search *search, struct client *c, uint64_t or
         size_t at = buffer_size(b);
         struct row row = { .order = order };
 
-        if (at > search->shard->options.output_max)
+        if (at > search->shard->policy->limits.output_hard)
                 search->too_long = true;
         if (search->too_long)
                 return;
@@ -340,7 +340,7 @@ void roster_write(struct client *c, const struct gather *g)
                 return;
         }
         while (!r->too_long && merge_one(r, &text))
-                r->too_long = buffer_size(&text) > s->options.output_max;
+                r->too_long = buffer_size(&text) > s->policy->limits.output_hard;
         if (r->too_long)
                 command_error(c,
                               "the list is longer than the output that may wait for a client; name a TYPE or "

@@ -170,6 +170,22 @@ static void shard_on_address(struct shard *s, unsigned source, const struct reac
                 port_set_waker(s->port, source, (struct waker){ .fire = shard_wake, .arg = wake });
 }
 
+static void shard_use_policy(struct shard *s, const struct policy *policy)
+{
+        uint64_t request_bytes = policy->limits.request_bytes;
+
+        assert(request_bytes <= POLICY_REQUEST_MAX);
+        assert(policy->n_settings <= POLICY_SETTINGS_MAX);
+        s->policy = policy;
+        s->limits = (struct reader_limits){ request_bytes, request_bytes };
+}
+
+static void shard_on_policy(struct shard *s, const struct message_policy *m)
+{
+        shard_use_policy(s, m->policy);
+        port_send(s->port, s->options.n_shards, MESSAGE_POLICY_TAKEN, 0, PORT_UNCOUNTED);
+}
+
 static void shard_on_message(void *arg, const struct port_message *m)
 {
         struct shard *s = arg;
@@ -200,6 +216,9 @@ static void shard_on_message(void *arg, const struct port_message *m)
                 break;
         case MESSAGE_LAST:
                 s->last_seen |= bit(m->source);
+                break;
+        case MESSAGE_POLICY:
+                shard_on_policy(s, m->data);
                 break;
         case MESSAGE_ADDRESS:
                 shard_on_address(s, m->source, m->data);
@@ -287,7 +306,7 @@ static void shard_flushed(struct shard *s, struct client *c)
                 return;
         }
         c->linger_left = out->bytes;
-        if (bytes > s->options.output_max) {
+        if (bytes > s->policy->limits.output_hard) {
                 client_close_at_limit(c);
                 return;
         }
@@ -376,7 +395,7 @@ static uint64_t shard_next_timer(const struct shard *s)
 
                 next = first < next ? first : next;
         }
-        return next;
+        return next < timers_next(&s->timers) ? next : timers_next(&s->timers);
 }
 
 /* Waits as the last turn suggests: not at all, a little by polling, or parked. */
@@ -490,8 +509,6 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
                                      .arg = s };
         int r;
 
-        assert(options->request_max <= SHARD_REQUEST_MAX);
-        assert(options->n_settings <= SHARD_SETTINGS_MAX);
         r = options->reactor_ops->init(&s->reactor, &options->reactor, &sink);
         if (r) {
                 free(s);
@@ -502,7 +519,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         s->ops = options->reactor_ops;
         s->port = options->port;
         s->peers = (bit(options->n_shards) - 1) & ~bit(options->id);
-        s->limits = (struct reader_limits){ options->request_max, options->request_max };
+        shard_use_policy(s, options->policy);
         s->publish_calls = shard_calls(s, BYTES_LITERAL("publish"));
         s->spublish_calls = shard_calls(s, BYTES_LITERAL("spublish"));
         s->publish = command_find(bytes_str("publish"));
@@ -534,6 +551,7 @@ struct shard *shard_free(struct shard *s)
         stage_pool_deinit(&s->chunks);
         s->topics = topics_free(s->topics);
         table_deinit(&s->clients_by_id);
+        timers_deinit(&s->timers);
         reader_scratch_deinit(&s->scratch);
         buffer_deinit(&s->reply);
         free(s);

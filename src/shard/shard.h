@@ -8,6 +8,7 @@
 
 #include "mesh/port.h"
 #include "reactor/reactor.h"
+#include "shard/policy.h"
 #include "util/hash.h"
 
 /*
@@ -16,18 +17,6 @@
  */
 
 struct shard;
-
-/* Sizes of frames and of messages of the mesh have 32 bits, and a frame holds parts of two requests: a message
- * and the pattern that it matched. */
-#define SHARD_REQUEST_MAX (UINT64_C(1) << 30)
-
-#define SHARD_SETTINGS_MAX 128
-
-/* A setting of the broker, as CONFIG GET shows it. */
-struct shard_setting {
-        const char *name; /* without capitals */
-        const char *value;
-};
 
 struct shard_options {
         unsigned id;       /* its port of the mesh, below n_shards */
@@ -38,16 +27,13 @@ struct shard_options {
         uint64_t (*now)(void);          /* monotonic ns */
         uint64_t spin_ns;               /* look for work at most this long before parking; 0: never spin */
         unsigned drain_budget;          /* messages of one source in one turn */
-        uint64_t request_max; /* bytes of one request, and of one argument; at most SHARD_REQUEST_MAX */
-        uint64_t output_max;  /* bytes that may wait for one client */
-        uint64_t linger_ns;   /* a closing client's time to take more of its output */
+        const struct policy *policy;    /* until a newer one comes by message */
+        uint64_t linger_ns;             /* a closing client's time to take more of its output */
         struct hash_key hash_key;
         uid_t owner;                /* the broker's own uid: with uid 0 the one that may administer */
         int cpu;                    /* pinned to, for the status; -1: not pinned */
         const char *version;        /* of the broker; outlives the shard */
         const char *reactor_reason; /* in words, why this reactor runs; NULL: not said; outlives the shard */
-        const struct shard_setting *settings; /* with different names; outlive the shard */
-        unsigned n_settings;                  /* at most SHARD_SETTINGS_MAX */
 };
 
 enum {

@@ -15,6 +15,7 @@
 #include "util/buffer.h"
 #include "util/hash.h"
 #include "util/list.h"
+#include "util/timers.h"
 
 /* The inside of a shard, for the files of this room only. */
 
@@ -37,6 +38,7 @@ struct shard_wake {
 struct shard {
         pthread_t owner; /* the one thread that may touch any of this */
         struct shard_options options;
+        const struct policy *policy;
         struct port *port;
         const struct reactor_ops *ops;
         struct reactor *reactor;
@@ -50,7 +52,8 @@ struct shard {
         struct stage_pool chunks; /* of the clients' own output */
         struct buffer reply;      /* of the client that is being served */
         struct reader_scratch scratch;
-        struct reader_limits limits;
+        struct reader_limits limits; /* of the policy */
+        struct timers timers;        /* of clients; shard_tick() takes those that are due */
 
         const struct command *publish, *spublish; /* the rows of what is executed without a look-up */
 

@@ -22,7 +22,7 @@
  * A name is never in `promised` and subscribed to by the client at once. A command of the queue finds each name
  * that it may subscribe to in one of the two: step 1 sees to that, and step 2 only moves them.
  *
- * Memory: the commands take at most request_max; replies, open questions and messages count as the client's
+ * Memory: the commands take at most request_bytes; replies, open questions and messages count as the client's
  * waiting output.
  */
 
@@ -175,7 +175,7 @@ static struct queued *transaction_keep(struct client *c, const struct request *r
                 writer_simple(&c->shard->reply, "QUEUED"); /* as Redis answers */
                 return NULL;
         }
-        if (t->bytes + size > c->shard->options.request_max)
+        if (t->bytes + size > c->shard->policy->limits.request_bytes)
                 command_error(c, "the commands of the transaction take more memory than one request may");
         else if (!(q = queued_new(request, size)))
                 command_error(c, "the commands of the transaction do not fit into memory");
@@ -370,7 +370,7 @@ static void transaction_run_one(struct client *c, struct queued *q)
                 return;
         if (c->gather)
                 transaction_put_off_question(c);
-        if (transaction_holds(c) > c->shard->options.output_max)
+        if (transaction_holds(c) > c->shard->policy->limits.output_hard)
                 client_close_at_limit(c);
 }
 
@@ -443,7 +443,7 @@ static void transaction_end(struct client *c)
                 gather_ask(c);
         }
         while (c->wait == CLIENT_RUNS && !list_empty(&c->transaction->open)) {
-                if (transaction_holds(c) > c->shard->options.output_max) {
+                if (transaction_holds(c) > c->shard->policy->limits.output_hard) {
                         client_close_at_limit(c);
                         return;
                 }

@@ -98,7 +98,7 @@ END_TEST
 START_TEST(names_are_small_and_different)
 {
         start("listeners:\n  - path: /run/a.sock\n");
-        ck_assert_uint_le(view.n, SHARD_SETTINGS_MAX);
+        ck_assert_uint_le(view.n, POLICY_SETTINGS_MAX);
         for (unsigned i = 0; i < view.n; i++) {
                 for (const char *p = view.settings[i].name; *p; p++)
                         ck_assert_int_eq(*p, tolower(*p));

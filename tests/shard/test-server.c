@@ -235,7 +235,7 @@ static void add_counters(TCase *cases)
 
 /* ------------------------------------------------------------------ CONFIG */
 
-static const struct shard_setting settings[] = {
+static const struct policy_setting settings[] = {
         { "maxclients", "100" }, { "maxmemory", "0" }, { "save", "" }, { "max_clients", "200" }
 };
 
@@ -251,6 +251,26 @@ static void start_with_settings(unsigned n_shards)
 
         cluster_init(&cl, &options);
 }
+
+START_TEST(a_policy_is_used_from_the_message_on_that_brings_it)
+{
+        static const struct policy_setting more[] = { { "maxclients", "300" } };
+        struct policy policy = { .limits = { .request_bytes = 64, .output_hard = 1000 },
+                                 .settings = more,
+                                 .n_settings = 1 };
+        int c;
+
+        start_with_settings(3);
+        c = cluster_connect(&cl, 1, 0);
+        check(1, c, "CONFIG GET max*s\r\n",
+              "*4\r\n$10\r\nmaxclients\r\n$3\r\n100\r\n$11\r\nmax_clients\r\n$3\r\n200\r\n");
+        cluster_set_policy(&cl, &policy);
+        ck_assert_uint_eq(cl.n_policies, 3);
+        check(1, c, "CONFIG GET max*s\r\n", "*2\r\n$10\r\nmaxclients\r\n$3\r\n300\r\n");
+        check(1, c, "*1\r\n$65\r\n", "-ERR Protocol error: invalid bulk length\r\n");
+        cluster_deinit(&cl);
+}
+END_TEST
 
 START_TEST(config_get_finds_settings_by_name_and_pattern)
 {
@@ -346,6 +366,7 @@ END_TEST
 
 static void add_config(TCase *cases)
 {
+        tcase_add_test(cases, a_policy_is_used_from_the_message_on_that_brings_it);
         tcase_add_test(cases, config_get_finds_settings_by_name_and_pattern);
         tcase_add_test(cases, config_is_read_only_and_for_administrators);
         tcase_add_loop_test(cases, config_resetstat_sets_the_counters_of_all_shards_to_0, 0, 2);

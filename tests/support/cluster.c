@@ -50,6 +50,9 @@ static void control_on_message(void *arg, const struct port_message *m)
                 memcpy(p + sizeof(query->ask), &status, sizeof(status));
                 break;
         }
+        case MESSAGE_POLICY_TAKEN:
+                cl->n_policies++;
+                break;
         case MESSAGE_STOPPED:
                 break;
         default:
@@ -64,7 +67,12 @@ void cluster_init(struct cluster *cl, const struct cluster_options *options)
                                      .backlog_bytes = options->backlog_bytes };
         int r;
 
-        *cl = (struct cluster){ .n_shards = options->n_shards, .next_id = 1 };
+        *cl = (struct cluster){ .n_shards = options->n_shards,
+                                .next_id = 1,
+                                .policy = { .limits = { .request_bytes = 1 << 20,
+                                                        .output_hard = options->output_max },
+                                            .settings = options->settings,
+                                            .n_settings = options->n_settings } };
         r = mesh_new(&cl->mesh, &mesh);
         assert(!r);
         for (unsigned i = 0; i <= options->n_shards; i++)
@@ -78,16 +86,13 @@ void cluster_init(struct cluster *cl, const struct cluster_options *options)
                                                .reactor = { .wake_fd = -1 },
                                                .now = cluster_now,
                                                .drain_budget = options->drain_budget,
-                                               .request_max = 1 << 20,
-                                               .output_max = options->output_max,
+                                               .policy = options->policy ? options->policy : &cl->policy,
                                                .linger_ns = NSEC_PER_SEC,
                                                .hash_key = { 1, 2 },
                                                .owner = 1000,
                                                .cpu = -1,
                                                .version = "test",
-                                               .reactor_reason = options->reactor_reason,
-                                               .settings = options->settings,
-                                               .n_settings = options->n_settings };
+                                               .reactor_reason = options->reactor_reason };
 
                 r = shard_new(&cl->shards[i], &shard);
                 assert(!r);
@@ -105,6 +110,18 @@ void cluster_turn(struct cluster *cl, unsigned i)
         assert(r == 0 || r == SHARD_E_STOPPED);
         shard_assert_invariants(cl->shards[i]);
         cl->stopped[i] = r == SHARD_E_STOPPED;
+}
+
+void cluster_set_policy(struct cluster *cl, const struct policy *policy)
+{
+        for (unsigned i = 0; i < cl->n_shards; i++) {
+                struct message_policy *m =
+                        port_send(cl->control, i, MESSAGE_POLICY, sizeof(*m), PORT_UNCOUNTED);
+
+                m->policy = policy;
+        }
+        port_flush(cl->control);
+        cluster_settle(cl);
 }
 
 bool cluster_control(struct cluster *cl)

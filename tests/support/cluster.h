@@ -23,6 +23,8 @@ struct cluster {
         unsigned wakes[CLUSTER_SHARDS_MAX + 1];
         uint64_t next_id;
         unsigned n_closed, n_shutdowns;
+        unsigned n_policies;  /* taken by shards */
+        struct policy policy; /* of the start, unless another was given */
 };
 
 struct cluster_options {
@@ -32,8 +34,9 @@ struct cluster_options {
         uint64_t output_max;
         unsigned drain_budget;
         const char *reactor_reason; /* NULL: not said */
-        const struct shard_setting *settings;
+        const struct policy_setting *settings;
         unsigned n_settings;
+        const struct policy *policy; /* NULL: one with output_max and the settings; else these do not count */
 };
 
 void cluster_init(struct cluster *cl, const struct cluster_options *options);
@@ -47,6 +50,9 @@ int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid);
 /* Turns every shard until nothing is left to do. Return: the number of rounds. */
 unsigned cluster_settle(struct cluster *cl);
 void cluster_turn(struct cluster *cl, unsigned shard);
+
+/* Gives all shards another policy, which has to outlive them or its successor. */
+void cluster_set_policy(struct cluster *cl, const struct policy *policy);
 
 /* Lets control take its messages. Return: whether it had something to do. */
 bool cluster_control(struct cluster *cl);
