@@ -34,6 +34,8 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         list_init(&c->dirty);
         list_init(&c->waiting);
         list_init(&c->linger);
+        for (unsigned i = 0; i < _CLIENT_TIMER_N; i++)
+                c->timers[i].kind = i;
         subscriber_init(&c->subscriber, WRITER_RESP2);
         c->shard = s;
         c->id = adopt->id;
@@ -94,6 +96,8 @@ static void client_teardown(struct client *c)
         buffer_deinit(&batch);
         s->ops->pause(s->reactor, &c->stream, true);
         reader_deinit(&c->reader);
+        for (unsigned i = 0; i < _CLIENT_TIMER_N; i++)
+                timers_stop(&s->timers, &c->timers[i]);
 }
 
 void client_close(struct client *c)
@@ -113,6 +117,18 @@ void client_close_at_limit(struct client *c)
         c->shard->status.output_limit_closed++;
         shard_notice(c->shard, c, "disconnected, its waiting output passed the limit");
         client_close(c);
+}
+
+void client_on_timer(struct client *c, enum client_timer kind)
+{
+        switch (kind) {
+        case CLIENT_TIMER_SOFT:
+                if (c->stream.out.bytes + transaction_holds(c) > c->shard->policy->limits.output_soft)
+                        client_close_at_limit(c);
+                break;
+        case _CLIENT_TIMER_N:
+                break;
+        }
 }
 
 static void client_grant_linger(struct client *c)
@@ -366,6 +382,7 @@ void client_on_hangup(struct client *c, int error)
 
 void client_on_drained(struct client *c)
 {
+        timers_stop(&c->shard->timers, &c->timers[CLIENT_TIMER_SOFT]);
         if (c->end == CLIENT_FINISHING)
                 client_close(c);
 }

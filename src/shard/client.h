@@ -10,6 +10,7 @@
 #include "resp/reader.h"
 #include "shard/message.h"
 #include "util/list.h"
+#include "util/timers.h"
 
 /*
  * A connection as its shard sees it: what it said so far, what it subscribed to, what it waits for, and the one
@@ -45,6 +46,12 @@ enum client_replies {
         CLIENT_REPLIES_SKIP,      /* that to this command is */
 };
 
+/* What a client's time can be up for. */
+enum client_timer {
+        CLIENT_TIMER_SOFT, /* its output is above the soft limit, and was not drained since */
+        _CLIENT_TIMER_N,
+};
+
 struct client {
         struct stream stream;
         struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
@@ -67,6 +74,7 @@ struct client {
         struct list waiting;   /* in shard.gated[], shard.yielded, or once it hung up in shard.ended */
         struct list linger;    /* in shard.lingering, while finishing with output left */
         uint64_t linger_deadline;
+        struct timer timers[_CLIENT_TIMER_N]; /* of shard.timers; only an open client's are started */
         size_t linger_left; /* bytes of output at its last flush, or when the deadline was moved last */
         struct list all;    /* in shard.clients */
         const struct command *command; /* the last one; NULL: none, or an unknown one */
@@ -87,6 +95,11 @@ static inline struct client *client_of_stream(struct stream *s)
 static inline struct client *client_of_subscriber(struct subscriber *s)
 {
         return container_of(s, struct client, subscriber);
+}
+
+static inline struct client *client_of_timer(struct timer *t)
+{
+        return container_of(t - t->kind, struct client, timers[0]);
 }
 
 /* Whether what is answered now is dropped. */
@@ -151,8 +164,11 @@ void client_kill(struct client *c);
 /* Ends it at once; what is queued is dropped. */
 void client_close(struct client *c);
 
-/* Ends it because more waits for it than output_max. */
+/* Ends it because more waits for it than its limit allows. */
 void client_close_at_limit(struct client *c);
+
+/* One of an open client's timers was due, and is stopped. */
+void client_on_timer(struct client *c, enum client_timer kind);
 
 /* Keeps a copy of a name; an empty value clears it. */
 void client_set_text(char **field, struct bytes value);

@@ -82,6 +82,8 @@ static void invariant_open(const struct shard *s, const struct client *c)
 static void invariant_client(const struct shard *s, const struct client *c)
 {
         assert(c->shard == s);
+        for (unsigned i = 0; i < _CLIENT_TIMER_N; i++)
+                assert(!timer_is_started(&c->timers[i]) || c->end == CLIENT_OPEN);
         switch (c->end) {
         case CLIENT_OPEN:
                 invariant_open(s, c);

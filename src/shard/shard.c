@@ -290,6 +290,18 @@ static bool shard_resume_gated(struct shard *s, uint64_t opened)
         return any;
 }
 
+/* Starts or stops the time that a client has to come below the soft limit. */
+static void shard_soft_limit(struct shard *s, struct client *c, size_t bytes)
+{
+        const struct policy_limits *limits = &s->policy->limits;
+        struct timer *timer = &c->timers[CLIENT_TIMER_SOFT];
+
+        if (!limits->output_soft || bytes <= limits->output_soft || c->end != CLIENT_OPEN)
+                timers_stop(&s->timers, timer);
+        else if (!timer_is_started(timer))
+                timers_start(&s->timers, timer, s->now + limits->output_soft_ns);
+}
+
 /* After a flush: what the kernel did not take is the client's own, and bounded. */
 static void shard_flushed(struct shard *s, struct client *c)
 {
@@ -300,6 +312,7 @@ static void shard_flushed(struct shard *s, struct client *c)
                 return; /* the reactor reports it in the next wait */
         if (!out->bytes)
                 c->active = s->now;
+        shard_soft_limit(s, c, bytes);
         if (!bytes) {
                 if (c->end == CLIENT_FINISHING)
                         client_close(c);
@@ -374,9 +387,13 @@ static bool shard_stop(struct shard *s)
         return s->stop == SHARD_STOPPED;
 }
 
-/* Ends clients that do not take their last output. */
+/* Ends clients that do not take their last output, and works off the timers. */
 static void shard_tick(struct shard *s)
 {
+        struct timer *timer;
+
+        while ((timer = timers_due(&s->timers, s->now)))
+                client_on_timer(client_of_timer(timer), timer->kind);
         while (!list_empty(&s->lingering)) {
                 struct client *c = list_first(&s->lingering, struct client, linger);
 

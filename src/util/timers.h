@@ -14,6 +14,7 @@
 struct timer {
         uint64_t deadline; /* monotonic ns */
         uint32_t place;    /* in the heap, from 1; 0: not started */
+        uint32_t kind;     /* the owner's: which one of its timers it is */
 };
 
 struct timers {
