@@ -15,7 +15,7 @@
 
 #include <config.h>
 
-#include "broker/config_view.h"
+#include "broker/config_policy.h"
 #include "broker/control.h"
 #include "broker/crew.h"
 #include "broker/listener.h"
@@ -37,14 +37,12 @@
 #define BROKER_DRAIN_BUDGET  256
 #define BROKER_RECEIVE_BYTES (128 * 1024) /* of one read, by libev */
 #define BROKER_BUFFER_BYTES  (16 * 1024)  /* of one receive, by io_uring */
-#define BROKER_OUTPUT_MAX    (UINT64_C(32) << 20)
 #define BROKER_LINGER_NS     (5 * NSEC_PER_SEC)
 
 struct broker {
         const struct config *config;
         struct plan plan;
-        struct config_view view;
-        struct policy policy;
+        struct policy *policy;
         struct reactor_choice reactor;
         struct listener *listeners; /* the configured ones, then the admin socket */
         unsigned n_bound;
@@ -163,7 +161,7 @@ static struct shard_options broker_shard_options(const struct broker *b)
                 .now = clock_now,
                 .spin_ns = b->plan.spin_ns,
                 .drain_budget = BROKER_DRAIN_BUDGET,
-                .policy = &b->policy,
+                .policy = b->policy,
                 .linger_ns = BROKER_LINGER_NS,
                 .hash_key = hash_key_random(),
                 .owner = geteuid(),
@@ -214,11 +212,7 @@ static int broker_crew(struct broker *b)
 {
         struct crew_options options;
 
-        config_view_init(&b->view, b->config, &b->plan, BROKER_OUTPUT_MAX);
-        b->policy = (struct policy){ .limits = { .request_bytes = b->config->max_request_bytes,
-                                                 .output_hard = BROKER_OUTPUT_MAX },
-                                     .settings = b->view.settings,
-                                     .n_settings = b->view.n };
+        b->policy = config_policy_new(b->config, &b->plan);
         options = (struct crew_options){ .n_shards = b->plan.n_shards,
                                          .mesh = b->mesh,
                                          .cpus = b->plan.cpu,
@@ -294,7 +288,7 @@ static void broker_deinit(struct broker *b)
                 b->mesh = mesh_free(b->mesh, broker_drop_message, NULL);
         if (b->has_waker)
                 waker_eventfd_deinit(&b->waker);
-        config_view_deinit(&b->view);
+        b->policy = config_policy_free(b->policy);
 }
 
 static void broker_serve(struct broker *b)

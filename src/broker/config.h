@@ -17,6 +17,8 @@
 
 #define CONFIG_LISTENERS_MAX 64
 
+#define CONFIG_OUTPUT_HARD (UINT64_C(32) << 20) /* bytes that may wait for one client */
+
 enum config_reactor {
         CONFIG_REACTOR_AUTO,
         CONFIG_REACTOR_IO_URING,
