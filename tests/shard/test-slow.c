@@ -15,9 +15,10 @@ static const unsigned shard_counts[] = { 1, 3 };
 
 #define SOFT_NS (60 * NSEC_PER_SEC)
 
-static const struct policy soft = {
-        .limits = { .request_bytes = 1 << 20, .output_hard = 2000, .output_soft = 500, .output_soft_ns = SOFT_NS }
-};
+static const struct policy soft = { .limits = { .request_bytes = 1 << 20,
+                                                .output_hard = 2000,
+                                                .output_soft = 500,
+                                                .output_soft_ns = SOFT_NS } };
 
 static void start(unsigned n_shards, const struct policy *policy)
 {
