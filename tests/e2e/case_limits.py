@@ -66,6 +66,15 @@ def _try(env):
         return None
 
 
+def _cpu_share(env, client):
+    """The broker's share of a CPU over some time; a spinning one has all of it each time, a busy machine does not."""
+    began, cpu = time.monotonic(), env.server.cpu_seconds()
+    while time.monotonic() - began < 0.25:
+        time.sleep(0.05)  # the measured time, not a wait for something
+        client.quiet()
+    return (env.server.cpu_seconds() - cpu) / (time.monotonic() - began)
+
+
 @case(once=True, fresh=True)
 def accepting_pauses_without_descriptors(env):
     """
@@ -82,11 +91,7 @@ def accepting_pauses_without_descriptors(env):
     other.publish("emfile", "x", 1)
     keeper.message("emfile", "x")
     if not env.reference and not env.server.sanitized():
-        began, cpu = time.monotonic(), env.server.cpu_seconds()
-        while time.monotonic() - began < 0.5:
-            time.sleep(0.05)  # the measured time, not a wait for something
-            other.quiet()
-        share = (env.server.cpu_seconds() - cpu) / (time.monotonic() - began)
+        share = min(_cpu_share(env, other) for _ in range(3))
         need(share < 0.05, f"{share:.1%} of a CPU while accepting is impossible")
     for c in crowd[:20]:
         c.close()
