@@ -33,6 +33,7 @@ static const struct args_option options[] = {
         { 'r', false, "require-receivers", NULL, false, "exit with 5 when nobody received the message" },
         { 'p', true, "pattern", NULL, false, "the channels are patterns (* ? [a-z] [^x] \\x)" },
         { 'n', true, "count", "N", false, "exit after N messages" },
+        { 'j', true, "json", NULL, false, "JSON, each value on a line of its own" },
         { 'R', false, "raw", NULL, false, "no escapes, no human units: see the verb's help" },
 };
 
@@ -96,6 +97,9 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
                 return CTL_OK;
         case 'r':
                 request->require_receivers = true;
+                return CTL_OK;
+        case 'j':
+                request->json = true;
                 return CTL_OK;
         case 'p':
                 request->pattern = true;

@@ -32,7 +32,7 @@ struct ctl_request {
         const char *socket; /* -s; NULL: not given */
         uint64_t timeout;   /* ns */
         uint64_t count;     /* messages to print; 0: without end */
-        bool pattern, raw, require_receivers, quiet, help, version;
+        bool pattern, raw, json, require_receivers, quiet, help, version;
 };
 
 struct ctl_verb {

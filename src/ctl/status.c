@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ctl/json.h"
 #include "ctl/text.h"
 
 /* ---------------------------------------------------------------- looking up */
@@ -338,4 +339,39 @@ void status_print_raw(FILE *out, const redisReply *status)
                 snprintf(prefix, sizeof(prefix), "shard.%" PRIu64, status_shard_id(shards->element[i], i));
                 status_print_map(out, prefix, shards->element[i]);
         }
+}
+
+/* ---------------------------------------------------------------- JSON */
+
+/* Values that are lists themselves are passed over, as are names that could not be told from others. */
+static void status_json_map(struct json *json, const char *name, const redisReply *map)
+{
+        json_object(json, name);
+        for (size_t i = 0; status_is_list(map) && i + 1 < map->elements; i += 2) {
+                const redisReply *key = map->element[i], *value = map->element[i + 1];
+
+                if (!status_is_text(key) || strlen(key->str) != key->len)
+                        continue;
+                if (status_is_text(value))
+                        json_bytes(json, key->str, bytes_of(value->str, value->len));
+                else if (value->type == REDIS_REPLY_INTEGER)
+                        json_number(json, key->str, value->integer);
+                else if (value->type == REDIS_REPLY_NIL)
+                        json_null(json, key->str);
+        }
+        json_close(json);
+}
+
+void status_print_json(FILE *out, const redisReply *status)
+{
+        const redisReply *shards = status_get(status, "shards");
+        struct json json;
+
+        json_begin(&json, out, "brokerctl.status/1");
+        status_json_map(&json, "broker", status_get(status, "broker"));
+        json_list(&json, "shards");
+        for (size_t i = 0; i < shards->elements; i++)
+                status_json_map(&json, NULL, shards->element[i]);
+        json_close(&json);
+        json_end(&json);
 }

@@ -20,5 +20,8 @@ bool status_valid(const redisReply *status);
 /* One screen of at most 100 columns; now in seconds of CLOCK_REALTIME. */
 void status_print(FILE *out, const redisReply *status, int64_t now);
 
+/* One line of JSON with every name that the broker sent. */
+void status_print_json(FILE *out, const redisReply *status);
+
 /* Lines "broker.NAME VALUE" and "shard.ID.NAME VALUE", exact, with every name that the broker sent. */
 void status_print_raw(FILE *out, const redisReply *status);

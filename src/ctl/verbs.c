@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctl/json.h"
 #include "ctl/link.h"
 #include "ctl/say.h"
 #include "ctl/status.h"
@@ -26,6 +27,20 @@ static int verb_strange(const struct link *link)
 
 /* ---------------------------------------------------------------- ping */
 
+static void ping_print(const struct ctl_request *request, struct bytes answer)
+{
+        struct json json;
+
+        if (request->json) {
+                json_begin(&json, stdout, "brokerctl.ping/1");
+                json_bytes(&json, "answer", answer);
+                json_end(&json);
+        } else {
+                text_escape(stdout, answer);
+                putchar('\n');
+        }
+}
+
 static int verb_ping(const struct ctl_request *request)
 {
         struct bytes words[] = { BYTES_LITERAL("PING") };
@@ -35,8 +50,7 @@ static int verb_ping(const struct ctl_request *request)
 
         if (!r) {
                 if (reply->type == REDIS_REPLY_STATUS || reply->type == REDIS_REPLY_STRING) {
-                        text_escape(stdout, bytes_of(reply->str, reply->len));
-                        putchar('\n');
+                        ping_print(request, bytes_of(reply->str, reply->len));
                         r = say_flush();
                 } else {
                         r = verb_strange(&link);
@@ -53,7 +67,9 @@ static int verb_status_show(const struct ctl_request *request, const struct link
 {
         if (!status_valid(reply))
                 return verb_strange(link);
-        if (request->raw)
+        if (request->json)
+                status_print_json(stdout, reply);
+        else if (request->raw)
                 status_print_raw(stdout, reply);
         else
                 status_print(stdout, reply, time(NULL));
@@ -104,13 +120,27 @@ static int pub_read_stdin(struct buffer *message, const struct ctl_request *requ
         }
 }
 
+static void pub_print(const struct ctl_request *request, long long receivers)
+{
+        struct json json;
+
+        if (request->json) {
+                json_begin(&json, stdout, "brokerctl.pub/1");
+                json_string(&json, "channel", request->operands[0]);
+                json_number(&json, "receivers", receivers);
+                json_end(&json);
+        } else {
+                printf("%lld\n", receivers);
+        }
+}
+
 static int pub_result(const struct ctl_request *request, const struct link *link, const redisReply *reply)
 {
         int r;
 
         if (reply->type != REDIS_REPLY_INTEGER)
                 return verb_strange(link);
-        printf("%lld\n", reply->integer);
+        pub_print(request, reply->integer);
         r = say_flush();
         if (r || reply->integer > 0)
                 return r;
@@ -183,9 +213,27 @@ static struct bytes sub_element(const redisReply *reply, size_t i)
         return e->type == REDIS_REPLY_STRING ? bytes_of(e->str, e->len) : (struct bytes){};
 }
 
-static void sub_print(struct sub *sub, struct bytes channel, struct bytes payload)
+static void sub_print_json(const struct bytes *pattern, struct bytes channel, struct bytes payload)
 {
-        if (sub->request->raw) {
+        struct timespec now;
+        struct json json;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        json_begin(&json, stdout, "brokerctl.sub/1");
+        json_seconds(&json, "time_seconds", (double)now.tv_sec + (double)now.tv_nsec / 1e9);
+        if (pattern)
+                json_bytes(&json, "pattern", *pattern);
+        json_bytes(&json, "channel", channel);
+        json_bytes(&json, "payload", payload);
+        json_end(&json);
+}
+
+/* pattern NULL: it came by a subscription to the channel. */
+static void sub_print(struct sub *sub, const struct bytes *pattern, struct bytes channel, struct bytes payload)
+{
+        if (sub->request->json) {
+                sub_print_json(pattern, channel, payload);
+        } else if (sub->request->raw) {
                 fwrite(payload.p, 1, payload.n, stdout);
         } else {
                 text_escape(stdout, channel);
@@ -220,17 +268,18 @@ static int sub_answered(struct sub *sub, const redisReply *refusal)
 
 static int sub_take(struct sub *sub, const redisReply *reply)
 {
-        struct bytes kind;
+        struct bytes kind, pattern;
 
         if (reply->type == REDIS_REPLY_ERROR)
                 return sub_answered(sub, reply);
         if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
                 return verb_strange(&sub->link);
         kind = sub_element(reply, 0);
+        pattern = sub_element(reply, 1);
         if (bytes_is(kind, "message") && reply->elements == 3)
-                sub_print(sub, sub_element(reply, 1), sub_element(reply, 2));
+                sub_print(sub, NULL, sub_element(reply, 1), sub_element(reply, 2));
         else if (bytes_is(kind, "pmessage") && reply->elements == 4)
-                sub_print(sub, sub_element(reply, 2), sub_element(reply, 3));
+                sub_print(sub, &pattern, sub_element(reply, 2), sub_element(reply, 3));
         else if (bytes_is(kind, "subscribe") || bytes_is(kind, "psubscribe"))
                 return sub_answered(sub, NULL);
         else
@@ -339,19 +388,19 @@ static int verb_help(const struct ctl_request *request)
 /* ---------------------------------------------------------------- the table */
 
 const struct ctl_verb ctl_verbs[] = {
-        { "ping", "", 0, 0, "", "ask whether the broker answers",
+        { "ping", "", 0, 0, "j", "ask whether the broker answers",
           "Asks the broker for a sign of life, and prints its answer, PONG.\n", verb_ping },
-        { "status", "", 0, 0, "R", "show the broker and its shards on one screen",
+        { "status", "", 0, 0, "jR", "show the broker and its shards on one screen",
           "Shows what the broker and each of its shards are doing. Sizes (back, waits) are in\n"
           "binary units, counts in decimal ones; a total of ring and back is the largest value.\n"
           "With --raw: exact lines \"broker.NAME VALUE\" and \"shard.ID.NAME VALUE\".\n"
           "Only uid 0 and the user that brokerd runs as may ask.\n",
           verb_status },
-        { "pub", "CHANNEL [MESSAGE]", 1, 2, "r", "publish a message, print the number of receivers",
+        { "pub", "CHANNEL [MESSAGE]", 1, 2, "jr", "publish a message, print the number of receivers",
           "Publishes MESSAGE and prints how many subscribers it went to. Without MESSAGE, or when\n"
           "it is \"-\", the message is all of standard input, byte for byte.\n",
           verb_pub },
-        { "sub", "CHANNEL...", 1, -1, "pnR", "subscribe, print messages as they come",
+        { "sub", "CHANNEL...", 1, -1, "pnjR", "subscribe, print messages as they come",
           "Prints a line for each message: the channel, a tab, the message. Backslash, tab, newline\n"
           "and carriage return appear as \\\\ \\t \\n \\r, other bytes that are not printable as \\xHH.\n"
           "With --raw: the message's bytes only, as they are, and nothing between messages.\n"

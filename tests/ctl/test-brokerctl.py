@@ -6,7 +6,9 @@ BROKERCTL names the program, BROKERD the broker. Odd answers come from fake-brok
 the same way is tried on both. Nothing waits by sleeping: a server says that it is ready, a subscriber that it is subscribed, and every wait has an end.
 """
 
+import base64
 import contextlib
+import json
 import os
 import pathlib
 import pty
@@ -483,6 +485,17 @@ class Status(Case):
         self.assert_quiet(self.ctl("status", "--raw"), out=b"broker.version 0.0.1\\x1b[31m\nbroker.novelty 5\nbroker.pid 7\n"
                           b"shard.5.id 5\nshard.5.clients 1\nshard.5.novelty 6\n")
 
+    def test_json_has_all_that_raw_has(self):
+        self.start_fake("broker")
+        status, out, err = self.ctl("status", "--json")
+        self.assertEqual((status, err, out.count(b"\n")), (OK, "", 1))
+        value = json.loads(out)
+        self.assertEqual(value["schema"], "brokerctl.status/1")
+        names = {f"broker.{k}": v for k, v in value["broker"].items()}
+        names |= {f"shard.{shard['id']}.{k}": v for shard in value["shards"] for k, v in shard.items()}
+        raw = dict(line.split(" ", 1) for line in self.ctl("status", "--raw")[1].decode().splitlines())
+        self.assertEqual({k: str(v) for k, v in names.items()}, raw)
+
 
 class Streams(Case):
     """What happens when nobody takes the data."""
@@ -638,6 +651,22 @@ class Service:
         self.pub("news", data=data)
         self.assertEqual(lines.rest(), data)
         self.assertEqual(process.wait(DEADLINE), OK)
+
+    def test_json_is_a_line_for_each_message(self):
+        process, lines, _ = self.start_sub("-p", "n*", "--json", "-n3", subscribed=1)
+        self.assertEqual(json.loads(self.ctl("pub", "-j", "news", "one\ntwo")[1]),
+                         {"schema": "brokerctl.pub/1", "channel": "news", "receivers": 1})
+        self.pub("n\x01", "\u20ac\"\\")
+        self.pub("news", data=b"\xff\x00")
+        self.assertEqual(process.wait(DEADLINE), OK)
+        got = sorted((json.loads(line) for line in lines.rest().splitlines()), key=lambda v: str(v["payload"]))
+        for value in got:
+            self.assertGreater(value.pop("time_seconds"), 1.7e9)
+            self.assertEqual((value.pop("schema"), value.pop("pattern")), ("brokerctl.sub/1", "n*"))
+        self.assertEqual(got, [
+            {"channel": "news", "payload": None, "payload_base64": base64.b64encode(b"\xff\x00").decode()},
+            {"channel": "news", "payload": "one\ntwo"},
+            {"channel": "n\x01", "payload": "\u20ac\"\\"}])
 
     def test_a_thousand_messages_are_all_printed(self):
         process, lines, _ = self.start_sub("news", "-n", "1000")
