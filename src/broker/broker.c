@@ -20,6 +20,7 @@
 #include "broker/crew.h"
 #include "broker/listener.h"
 #include "broker/plan.h"
+#include "broker/service.h"
 #include "mesh/mesh.h"
 #include "reactor/choose.h"
 #include "shard/message.h"
@@ -51,6 +52,7 @@ struct broker {
         bool has_waker;
         struct crew *crew;
         struct control *control;
+        struct service service;
 };
 
 /*
@@ -195,6 +197,7 @@ static int broker_control(struct broker *b)
                                            .waker = &b->waker,
                                            .n_shards = b->plan.n_shards,
                                            .max_clients = b->plan.max_clients,
+                                           .service = &b->service,
                                            .listeners = b->listeners,
                                            .n_listeners = b->config->n_listeners };
         int r;
@@ -250,8 +253,10 @@ static void broker_announce(const struct broker *b)
 /* Return: 0, BROKER_E_START. */
 static int broker_start(struct broker *b)
 {
-        int r = broker_plan(b);
+        int r = service_init(&b->service) ? BROKER_E_START : 0;
 
+        if (!r)
+                r = broker_plan(b);
         if (!r)
                 r = broker_reactor(b);
         if (!r)
@@ -288,6 +293,7 @@ static void broker_deinit(struct broker *b)
                 b->mesh = mesh_free(b->mesh, broker_drop_message, NULL);
         if (b->has_waker)
                 waker_eventfd_deinit(&b->waker);
+        service_deinit(&b->service);
         b->policy = config_policy_free(b->policy);
 }
 
@@ -319,7 +325,7 @@ static void broker_keep_memory(void)
 
 int broker_run(const struct config *config)
 {
-        struct broker b = { .config = config };
+        struct broker b = { .config = config, .service = { .fd = -1 } };
         int r;
 
         broker_keep_memory();

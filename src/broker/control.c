@@ -37,6 +37,8 @@ struct control {
         int signal_fd;
         ev_io on_wake, on_signal;
         ev_timer patience; /* of a stop */
+        struct service *service;
+        ev_timer watchdog; /* twice as often as the service manager wants to hear */
         bool stopping;
         uint64_t stop_deadline; /* monotonic ns */
         uint64_t running;       /* bits of the shards that have not stopped */
@@ -105,6 +107,7 @@ static void control_stop(struct control *c, const char *why)
         c->stopping = true;
         c->stop_deadline = now + CONTROL_STOP_NS;
         log_info("%s: stopping, %u clients", why, acceptor_clients(c->acceptor));
+        service_tell(c->service, "STOPPING=1\nSTATUS=Stopping: %s", why);
         control_close_listeners(c);
         for (unsigned i = 0; i < c->n_shards; i++) {
                 struct message_stop *stop = port_send(c->port, i, MESSAGE_STOP, sizeof(*stop), PORT_UNCOUNTED);
@@ -126,6 +129,15 @@ static void control_on_impatient(struct ev_loop *loop, ev_timer *timer, int even
         bits_for_each (i, c->running)
                 log_error("shard %u does not stop", (unsigned)i);
         _exit(EXIT_FAILURE);
+}
+
+static void control_on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
+{
+        struct control *c = timer->data;
+
+        (void)loop;
+        (void)events;
+        service_tell(c->service, "WATCHDOG=1\nSTATUS=Serving %u clients", acceptor_clients(c->acceptor));
 }
 
 static void control_on_wake(struct ev_loop *loop, ev_io *io, int events)
@@ -250,6 +262,8 @@ static int control_init(struct control *c, const struct control_options *options
         ev_io_start(c->loop, &c->on_wake);
         ev_init(&c->patience, control_on_impatient);
         c->patience.data = c;
+        ev_init(&c->watchdog, control_on_watchdog);
+        c->watchdog.data = c;
         accepting.loop = c->loop;
         c->acceptor = acceptor_new(&accepting);
         return error_trace(control_init_signals(c));
@@ -266,6 +280,7 @@ int control_new(struct control **controlp, const struct control_options *options
         c->n_listeners = options->n_listeners;
         c->admin = options->admin;
         c->max_clients = options->max_clients;
+        c->service = options->service;
         c->start_time = (uint64_t)time(NULL);
         c->running = bit(options->n_shards) - 1;
         c->signal_fd = -1;
@@ -285,6 +300,7 @@ struct control *control_free(struct control *c)
         c->acceptor = acceptor_free(c->acceptor);
         if (c->loop) {
                 ev_timer_stop(c->loop, &c->patience);
+                ev_timer_stop(c->loop, &c->watchdog);
                 ev_io_stop(c->loop, &c->on_wake);
                 if (c->signal_fd >= 0)
                         ev_io_stop(c->loop, &c->on_signal);
@@ -324,8 +340,21 @@ static void control_turn(struct control *c)
         port_flush(c->port);
 }
 
+/* Tells the service manager that all is well, and again and again if it wants to. */
+static void control_tell_ready(struct control *c)
+{
+        if (!c->service)
+                return;
+        service_tell(c->service, "READY=1\nSTATUS=Serving");
+        if (!c->service->watchdog_ns)
+                return;
+        c->watchdog.repeat = (double)c->service->watchdog_ns / 2 / (double)NSEC_PER_SEC;
+        ev_timer_again(c->loop, &c->watchdog);
+}
+
 void control_run(struct control *c, uint64_t *deadlinep)
 {
+        control_tell_ready(c);
         while (!c->stopping || c->running)
                 control_turn(c);
         *deadlinep = c->stop_deadline;

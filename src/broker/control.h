@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "broker/listener.h"
+#include "broker/service.h"
 #include "mesh/port.h"
 #include "mesh/waker.h"
 
@@ -27,7 +28,8 @@ struct control_options {
         unsigned max_clients;
         struct listener *listeners; /* bound; the caller's, but closed here at a stop */
         unsigned n_listeners;
-        struct listener *admin; /* NULL: none */
+        struct listener *admin;  /* NULL: none */
+        struct service *service; /* the caller's; NULL: no service manager */
 };
 
 enum {
