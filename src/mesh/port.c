@@ -33,6 +33,7 @@
 #include "util/bits.h"
 #include "util/mem.h"
 #include "util/plant.h"
+#include "util/probe.h"
 
 #define PORT_BUDGET_BYTES  4096 /* of a message that count as one more message of a drain's budget */
 #define PORT_RELEASE_BATCH 32   /* messages after which a source gets its slots back while it is drained */
@@ -109,6 +110,7 @@ static void *port_spill(struct port *port, unsigned dst, uint16_t type, uint32_t
                         port->gated |= bit(dst);
         }
         port->stats.spilled++;
+        PROBE3(spill, port->id, dst, size);
         port->stats.backlog_bytes += outbound_cost(block);
         if (port->stats.backlog_high < out->bytes)
                 port->stats.backlog_high = out->bytes;
@@ -219,6 +221,7 @@ uint64_t port_flush(struct port *port)
                 const struct waker *own = &port->out[dst].waker;
                 const struct waker *waker = own->fire ? own : &port->mesh->wakers[dst];
 
+                PROBE2(wake, port->id, (unsigned)dst);
                 waker->fire(waker->arg);
                 port->stats.wakes_sent++;
         }
@@ -315,6 +318,7 @@ bool port_park(struct port *port)
         if (port->kept || port->pending)
                 return false;
         port->parked = park_begin(port->park);
+        PROBE2(park, port->id, port->parked);
         return port->parked;
 }
 

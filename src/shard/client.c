@@ -19,6 +19,7 @@
 #include "shard/transaction.h"
 #include "util/mem.h"
 #include "util/plant.h"
+#include "util/probe.h"
 
 #define CLIENT_REPLY_MAX (16 * 1024)  /* bytes of replies to gather before they are queued */
 #define CLIENT_TURN_MAX  (256 * 1024) /* bytes of output after which the rest waits for the next turn */
@@ -104,6 +105,7 @@ void client_close(struct client *c)
 {
         if (c->end == CLIENT_CLOSING)
                 return;
+        PROBE3(disconnect, c->id, c->uid, c->stream.out.bytes);
         if (c->end == CLIENT_OPEN)
                 client_teardown(c);
         list_del(&c->linger);

@@ -17,6 +17,7 @@
 #include "shard/transaction.h"
 #include "util/bits.h"
 #include "util/plant.h"
+#include "util/probe.h"
 
 /* ------------------------------------------------------------------ PUBLISH, SPUBLISH */
 
@@ -64,6 +65,7 @@ publish(struct client *c, const struct request *request, enum message_type type)
         if (remote & port_gated(s->port) && !transaction_runs(c) && !PLANTED(13))
                 return command_wait_gate(c, remote & port_gated(s->port));
         s->status.messages_in++;
+        PROBE4(publish, c->id, channel.p, channel.n, payload.n);
         writer_integer(&s->reply, topic ? (int64_t)topic_receivers(topic) : 0);
         if (!topic)
                 return COMMAND_DONE;

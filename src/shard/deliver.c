@@ -9,6 +9,7 @@
 #include "resp/writer.h"
 #include "shard/client.h"
 #include "shard/state.h"
+#include "util/probe.h"
 
 void deliver_deinit(struct deliver *d)
 {
@@ -38,6 +39,7 @@ void deliver_settle(struct shard *s)
         if (!topic)
                 return;
         d->run = NULL;
+        PROBE4(deliver, topic_name(topic).p, topic->name_size, d->run_messages, topic->n_members);
         deliver_members(s, topic, d->run_start);
         s->status.messages_out += (uint64_t)topic->n_members * d->run_messages;
 }
@@ -110,6 +112,7 @@ static void deliver_once(struct shard *s, struct topic *topic, struct bytes chan
         for (unsigned p = 0; p < SUBSCRIBER_PROTOCOLS; p++)
                 start[p] = d->stage[p] ? d->stage[p]->used : 0;
         deliver_encode(d, topic, channel, payload);
+        PROBE4(deliver, channel.p, channel.n, 1, topic->n_members);
         deliver_members(s, topic, start);
         s->status.messages_out += topic->n_members;
 }

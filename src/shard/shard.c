@@ -29,6 +29,7 @@
 #include "util/log.h"
 #include "util/mem.h"
 #include "util/plant.h"
+#include "util/probe.h"
 
 #define SHARD_CHUNK_BYTES 2048 /* of a client's own output; of a usual one */
 #define SHARD_CHUNKS_IDLE 64
@@ -308,6 +309,7 @@ static void shard_flushed(struct shard *s, struct client *c)
         struct outq *out = &c->stream.out;
         size_t bytes = out->bytes + transaction_holds(c);
 
+        PROBE2(flush, c->id, out->bytes);
         if (c->stream.failed)
                 return; /* the reactor reports it in the next wait */
         if (!out->bytes)
