@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#include "ctl/text.h"
+#include "util/utf8.h"
 
 static void json_quote(FILE *out, struct bytes b)
 {
@@ -130,7 +130,7 @@ void json_bytes(struct json *json, const char *name, struct bytes b)
 {
         char other[80];
 
-        if (text_is_utf8(b)) {
+        if (utf8_is_valid(b)) {
                 json_member(json, name);
                 json_quote(json->out, b);
                 return;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,9 +15,6 @@
  * \xHH. The form is reversible, and the same whether out is a terminal or not.
  */
 void text_escape(FILE *out, struct bytes b);
-
-/* Whether b is UTF-8 as a whole (RFC 3629). */
-bool text_is_utf8(struct bytes b);
 
 #define TEXT_NUMBER_SIZE 48 /* bytes behind the pointer that text_count() and text_bytes() want */
 
