@@ -12,7 +12,7 @@
 #include "support/suite.h"
 #include "util/clock.h"
 
-static char dir[] = "/tmp/test-service.XXXXXX", path[64];
+static char dir[32], path[64];
 
 static int listen_at(const char *name, int type)
 {
@@ -35,6 +35,7 @@ static void set_number(const char *name, long n)
 
 static void make_dir(void)
 {
+        strcpy(dir, "/tmp/test-service.XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(dir));
         snprintf(path, sizeof(path), "%s/s", dir);
 }
@@ -144,6 +145,25 @@ START_TEST(odd_values_are_passed_over)
 }
 END_TEST
 
+/* What stands where a manager passes its descriptors, of a test that is no process of its own. */
+static int kept[2];
+
+static void keep(void)
+{
+        for (int i = 0; i < 2; i++)
+                kept[i] = fcntl(3 + i, F_DUPFD_CLOEXEC, 10);
+}
+
+static void restore(void)
+{
+        for (int i = 0; i < 2; i++) {
+                if (kept[i] < 0)
+                        continue;
+                dup2(kept[i], 3 + i);
+                close(kept[i]);
+        }
+}
+
 /* Puts a descriptor to where a manager passes its first one. */
 static void pass(int fd)
 {
@@ -160,8 +180,9 @@ START_TEST(sockets_are_taken_by_name)
         struct service s;
         int fd;
 
+        keep();
         make_dir();
-        fd = listen_at(path, SOCK_STREAM);
+        fd = fcntl(listen_at(path, SOCK_STREAM), F_DUPFD, 20);
         ck_assert_int_eq(listen(fd, 1), 0);
         pass(fd);
         ck_assert_int_eq(dup2(3, 4), 4);
@@ -180,6 +201,7 @@ START_TEST(sockets_are_taken_by_name)
         ck_assert_int_eq(fcntl(4, F_GETFD), -1);
         close(3);
         remove_dir();
+        restore();
 }
 END_TEST
 
@@ -188,13 +210,14 @@ START_TEST(what_is_no_listening_socket_is_refused)
         struct service s;
         int fds[2];
 
+        keep();
         ck_assert_int_eq(pipe(fds), 0);
-        pass(fds[0]);
+        pass(fcntl(fds[0], F_DUPFD, 20));
         ck_assert_int_eq(service_init(&s), SERVICE_E_SOCKET);
         service_deinit(&s);
         close(fds[1]);
         make_dir();
-        pass(listen_at(path, SOCK_STREAM)); /* bound only */
+        pass(fcntl(listen_at(path, SOCK_STREAM), F_DUPFD, 20)); /* bound only */
         ck_assert_int_eq(service_init(&s), SERVICE_E_SOCKET);
         service_deinit(&s);
         remove_dir();
@@ -202,6 +225,7 @@ START_TEST(what_is_no_listening_socket_is_refused)
         set_number("LISTEN_PID", getpid());
         ck_assert_int_eq(service_init(&s), SERVICE_E_SOCKET);
         service_deinit(&s);
+        restore();
 }
 END_TEST
 

@@ -15,10 +15,11 @@
 
 #include "support/suite.h"
 
-static char dir[] = "/tmp/test-log.XXXXXX", path[64], moved[64];
+static char dir[32], path[64], moved[64];
 
 static void make_dir(void)
 {
+        strcpy(dir, "/tmp/test-log.XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(dir));
         snprintf(path, sizeof(path), "%s/log", dir);
         snprintf(moved, sizeof(moved), "%s/log.1", dir);
@@ -118,7 +119,6 @@ START_TEST(a_long_line_is_cut_and_closed)
 
         memset(text, '"', sizeof(text) - 1); /* each becomes two */
         for (int format = LOG_FORMAT_HUMAN; format <= LOG_FORMAT_JSON; format++) {
-                strcpy(dir, "/tmp/test-log.XXXXXX");
                 start((enum log_format)format);
                 log_error("%s", text);
                 ck_assert_uint_le(strlen(content(path)), 2048);
