@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "ctl/args.h"
+#include "ctl/link.h"
+
+/* What brokerctl can do: the functions behind the table in verbs.c, which says what each takes. */
+
+int verb_ping(const struct ctl_request *request);
+int verb_status(const struct ctl_request *request);
+int verb_pub(const struct ctl_request *request);
+int verb_sub(const struct ctl_request *request);
+int verb_shutdown(const struct ctl_request *request);
+int verb_help(const struct ctl_request *request);
+
+/* An answer of a shape that the verb cannot take. Return: CTL_FAILED. */
+int verb_strange(const struct link *link);
