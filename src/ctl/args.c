@@ -34,6 +34,14 @@ static const struct args_option options[] = {
         { 'p', true, "pattern", NULL, false, "the channels are patterns (* ? [a-z] [^x] \\x)" },
         { 'n', true, "count", "N", false, "exit after N messages" },
         { 'j', true, "json", NULL, false, "JSON, each value on a line of its own" },
+        { 'u', true, "user", "USER", false, "clients of this user, by name or number" },
+        { 'S', false, "shard", "N", false, "clients of this shard" },
+        { 'N', false, "name", "PATTERN", false, "clients with such a name (* ? [a-z])" },
+        { 'o', false, "sort", "KEY", false,
+          "by id, age, idle, waits, lost, subs, patterns, user, pid, name, memory" },
+        { 'w', true, "wide", NULL, false, "all columns" },
+        { 'y', true, "yes", NULL, false, "do not ask" },
+        { 'd', false, "dry-run", NULL, false, "only show whom it would be" },
         { 'R', false, "raw", NULL, false, "no escapes, no human units: see the verb's help" },
 };
 
@@ -100,6 +108,27 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
                 return CTL_OK;
         case 'j':
                 request->json = true;
+                return CTL_OK;
+        case 'u':
+                request->user = value;
+                return CTL_OK;
+        case 'S':
+                request->shard = value;
+                return CTL_OK;
+        case 'N':
+                request->name = value;
+                return CTL_OK;
+        case 'o':
+                request->sort = value;
+                return CTL_OK;
+        case 'w':
+                request->wide = true;
+                return CTL_OK;
+        case 'y':
+                request->yes = true;
+                return CTL_OK;
+        case 'd':
+                request->dry_run = true;
                 return CTL_OK;
         case 'p':
                 request->pattern = true;

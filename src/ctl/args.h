@@ -29,9 +29,11 @@ struct ctl_request {
         const struct ctl_verb *verb; /* NULL: print help or version */
         const char **operands;       /* what follows the verb; owned */
         int n_operands;
-        const char *socket; /* -s; NULL: not given */
-        uint64_t timeout;   /* ns */
-        uint64_t count;     /* messages to print; 0: without end */
+        const char *socket;                     /* -s; NULL: not given */
+        uint64_t timeout;                       /* ns */
+        uint64_t count;                         /* messages to print; 0: without end */
+        const char *user, *shard, *name, *sort; /* NULL: not given */
+        bool wide, yes, dry_run;
         bool pattern, raw, json, require_receivers, quiet, help, version;
 };
 

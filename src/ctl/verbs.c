@@ -44,6 +44,15 @@ const struct ctl_verb ctl_verbs[] = {
           "With --raw: the message's bytes only, as they are, and nothing between messages.\n"
           "Runs until interrupted, or until --count messages came.\n",
           verb_sub },
+        { "clients", "", 0, 0, "juSNow", "list the clients",
+          "Lists the clients with what waits for them (bytes), what they lost (messages), and what\n"
+          "they are called. program is what the kernel knows the process by.\n"
+          "Who may not administer the broker sees clients of the own user only.\n",
+          verb_clients },
+        { "kill", "[ID...]", 0, -1, "juSNowyd", "disconnect clients",
+          "Disconnects the clients with these ids, or those that fit the options, after showing\n"
+          "them and asking. Never itself. Exit status 6: some had gone already.\n",
+          verb_kill },
         { "shutdown", "", 0, 0, "", "stop the broker",
           "Asks the broker to stop, and waits until it closes the connection. Only uid 0 and the\n"
           "user that brokerd runs as may ask.\n",
