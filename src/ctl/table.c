@@ -29,10 +29,9 @@ void table_put(struct table *table, struct bytes b)
         size_t n;
         FILE *out = open_memstream(&text, &n);
 
-        if (!out)
-                mem_fail();
-        text_escape(out, b);
-        if (fclose(out))
+        if (out)
+                text_escape(out, b);
+        if (!out || fclose(out))
                 mem_fail();
         if (table->n_cells == table->cap) {
                 table->cap = table->cap ? 2 * table->cap : 64;
