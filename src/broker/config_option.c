@@ -59,8 +59,26 @@ static const struct config_word words_level[] = {
 #define MEMBER_CPUS      int
 #define MEMBER_LISTENERS struct config_listener *
 
+/* Whether a count goes with it. */
+#define SHAPE_COUNT     ONE
+#define SHAPE_POWER2    ONE
+#define SHAPE_SIZE      ONE
+#define SHAPE_TIME      ONE
+#define SHAPE_WORD      ONE
+#define SHAPE_MODE      ONE
+#define SHAPE_USER      ONE
+#define SHAPE_GROUP     ONE
+#define SHAPE_SOCKET    ONE
+#define SHAPE_FILE      ONE
+#define SHAPE_CPUS      ONE
+#define SHAPE_LISTENERS MANY
+
+#define ONE(_struct, _member)
+#define MANY(_struct, _member)                                                                                 \
+        static_assert(offsetof(_struct, n_##_member) == offsetof(_struct, _member) + sizeof(void *), #_member);
 #define MEMBER_CHECK(_struct, _type, _member)                                                                  \
-        static_assert(sizeof(((_struct *)0)->_member) == sizeof(MEMBER_##_type), #_member);
+        static_assert(sizeof(((_struct *)0)->_member) == sizeof(MEMBER_##_type), #_member);                    \
+        SHAPE_##_type(_struct, _member)
 #define ROW(_struct, _name, _type, _member, _fallback, _least, _greatest, _words, _reload, _help)              \
         {                                                                                                      \
                 _name,                                                                                         \
@@ -85,8 +103,54 @@ CONFIG_LISTENER_OPTIONS(LISTENER_CHECK)
 const struct config_option config_options[] = { CONFIG_OPTIONS(GLOBAL_ROW) };
 const size_t config_n_options = sizeof(config_options) / sizeof(*config_options);
 
-const struct config_option config_listener_options[] = { CONFIG_LISTENER_OPTIONS(LISTENER_ROW) };
-const size_t config_n_listener_options = sizeof(config_listener_options) / sizeof(*config_listener_options);
+static const struct config_option listener_options[] = { CONFIG_LISTENER_OPTIONS(LISTENER_ROW) };
+
+#define TABLE(_options, _struct, _head, _items, _example)                                                      \
+        {                                                                                                      \
+                _options, sizeof(_options) / sizeof(*(_options)), sizeof(_struct), offsetof(_struct, line),    \
+                        _head, _items, _example                                                                \
+        }
+
+static const struct config_table listener_table = TABLE(listener_options, struct config_listener, "path",
+                                                        "listeners, each with a \"path\"", "path: /run/x.sock");
+
+const struct config_table *config_option_table(const struct config_option *o)
+{
+        return o->type == CONFIG_TYPE_LISTENERS ? &listener_table : NULL;
+}
+
+/* The count that goes with a pointer to many. */
+static unsigned *many_count(void *member)
+{
+        return (unsigned *)((char *)member + sizeof(void *));
+}
+
+void *config_option_items_new(const struct config_option *o, void *base, unsigned n)
+{
+        void *member = (char *)base + o->offset;
+
+        *(void **)member = mem_zalloc(n * config_option_table(o)->item_size);
+        *many_count(member) = n;
+        return *(void **)member;
+}
+
+const void *config_option_items(const struct config_option *o, const void *base, unsigned *np)
+{
+        const char *member = (const char *)base + o->offset;
+
+        *np = *(const unsigned *)(member + sizeof(void *));
+        return *(void *const *)member;
+}
+
+size_t config_option_list_max(const struct config_option *o)
+{
+        return o->type == CONFIG_TYPE_CPUS ? CONFIG_CPUS_MAX : 0;
+}
+
+const char *config_option_noun(const struct config_option *o)
+{
+        return o->type == CONFIG_TYPE_CPUS ? "CPU" : "value";
+}
 
 /* ---- words, users, file names */
 
@@ -96,6 +160,11 @@ static const struct config_word *word_find(const struct config_option *o, struct
                 if (bytes_equal(text, bytes_str(w->word)))
                         return w;
         return NULL;
+}
+
+bool config_option_has_word(const struct config_option *o, struct bytes text)
+{
+        return word_find(o, text);
 }
 
 static void word_suggest(const struct config_option *o, struct bytes text, struct buffer *why)
@@ -295,11 +364,33 @@ void config_option_reset(const struct config_option *o, void *base)
 
         if (o->type == CONFIG_TYPE_USER || o->type == CONFIG_TYPE_GROUP)
                 *(uint32_t *)option_member(o, base) = NO_ID;
-        if (!o->fallback || !*o->fallback)
+        if (!o->fallback || !*o->fallback || config_option_table(o))
                 return;
         good = config_option_read(o, bytes_str(o->fallback), base, &why);
         assert(good);
         buffer_deinit(&why);
+}
+
+static void items_clear(const struct config_option *o, void *base)
+{
+        const struct config_table *table = config_option_table(o);
+        char *items = *(char **)option_member(o, base);
+        unsigned n = *many_count(option_member(o, base));
+
+        for (unsigned i = 0; i < n; i++)
+                for (size_t j = 0; j < table->n_options; j++)
+                        config_option_clear(&table->options[j], items + i * table->item_size);
+        free(items);
+}
+
+void config_option_clear(const struct config_option *o, void *base)
+{
+        if (config_option_table(o))
+                items_clear(o, base);
+        else if (o->type == CONFIG_TYPE_CPUS)
+                free(((struct config *)base)->cpu_list);
+        else if (o->type == CONFIG_TYPE_SOCKET || o->type == CONFIG_TYPE_FILE)
+                free(*(char **)option_member(o, base));
 }
 
 static void cpus_write(const struct config *config, struct buffer *out)
@@ -431,8 +522,8 @@ void config_option_expect(const struct config_option *o, struct buffer *out)
                 range_expect(o, "a list of CPU numbers", " (such as [0, 2])", config_number_write, out);
                 break;
         case CONFIG_TYPE_LISTENERS:
-                buffer_printf(out, "a list of %u..%u listeners, each with a \"path\"", (unsigned)o->least,
-                              (unsigned)o->greatest);
+                buffer_printf(out, "a list of %u..%u %s", (unsigned)o->least, (unsigned)o->greatest,
+                              config_option_table(o)->items);
                 break;
         case CONFIG_TYPE_WORD:
                 break;
