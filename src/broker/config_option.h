@@ -14,7 +14,10 @@
  * struct that a row is a member of is passed as a pointer to its base.
  */
 
-#define CONFIG_PATH_MAX 107 /* bytes of a socket's name: sun_path holds 108 with the NUL */
+#define CONFIG_PATH_MAX   107  /* bytes of a socket's name: sun_path holds 108 with the NUL */
+#define CONFIG_FILE_MAX   4095 /* bytes of a file's name */
+#define CONFIG_NAME_MAX   255  /* bytes of a client's name */
+#define CONFIG_VALUES_MAX 256  /* of a list of values */
 
 enum config_type {
         CONFIG_TYPE_COUNT,
@@ -25,11 +28,24 @@ enum config_type {
         CONFIG_TYPE_MODE,
         CONFIG_TYPE_USER,
         CONFIG_TYPE_GROUP,
-        CONFIG_TYPE_SOCKET, /* a file name or "@name" */
-        CONFIG_TYPE_FILE,
-        CONFIG_TYPE_CPUS, /* member: cpus; cpu_list and n_cpu_list go with it */
-        /* lists of mappings: a member `x` that points to an array, and `unsigned n_x` right behind it */
+        CONFIG_TYPE_SOCKET,   /* a file name or "@name" */
+        CONFIG_TYPE_FILE,     /* the file name of a socket */
+        CONFIG_TYPE_PATH,     /* any file name */
+        CONFIG_TYPE_LISTENER, /* the path of a listener */
+
+        /* One value or a list of values, read one by one. */
+        CONFIG_TYPE_CPUS,    /* member: cpus; cpu_list and n_cpu_list go with it */
+        CONFIG_TYPE_ACTIONS, /* bits of the words' values */
+        /* the member x points to an array, and `unsigned n_x` stands right behind it */
+        CONFIG_TYPE_PATTERNS,
+        CONFIG_TYPE_NAMES,
+        CONFIG_TYPE_USERS,
+        CONFIG_TYPE_GROUPS,
+
+        /* Lists of mappings; their members are arrays likewise. */
         CONFIG_TYPE_LISTENERS,
+        CONFIG_TYPE_SLOW_RULES,
+        CONFIG_TYPE_ACCESS_RULES,
 };
 
 struct config_word {

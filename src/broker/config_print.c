@@ -18,7 +18,7 @@ static bool dump_value(const struct config_option *o, const void *base, const ch
         if (written)
                 fprintf(out, "%s%s: %.*s\n", indent, o->name, (int)buffer_size(&value),
                         (const char *)value.data);
-        else
+        else if (o->type == CONFIG_TYPE_USER || o->type == CONFIG_TYPE_GROUP)
                 fprintf(out, "    # %s: not set\n", o->name);
         buffer_deinit(&value);
         return written;
@@ -37,8 +37,8 @@ static void dump_table(const struct config_option *o, const void *base, FILE *ou
         const char *item;
         unsigned n;
 
-        fprintf(out, "%s:\n", o->name);
         item = config_option_items(o, base, &n);
+        fprintf(out, "%s:%s\n", o->name, n ? "" : " []");
         for (; n--; item += table->item_size) {
                 const char *indent = "  - ";
 

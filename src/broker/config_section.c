@@ -96,21 +96,21 @@ static bool options_have(const struct config_option *options, size_t n, struct b
 /* Where a key is known that is not known here. Return: whether anywhere. */
 static bool put_home(struct bytes key, struct buffer *out)
 {
-        const char *lead = "; it belongs to an item of";
+        bool top = options_have(config_options, config_n_options, key), item = false;
 
-        if (options_have(config_options, config_n_options, key)) {
+        if (top)
                 buffer_printf(out, "; it belongs to the top level");
-                return true;
-        }
         for (size_t i = 0; i < config_n_options; i++) {
                 const struct config_table *table = config_option_table(&config_options[i]);
 
                 if (!table || !options_have(table->options, table->n_options, key))
                         continue;
-                buffer_printf(out, "%s \"%s\"", lead, config_options[i].name);
-                lead = " or";
+                if (!item)
+                        buffer_printf(out, top ? " or to an item of" : "; it belongs to an item of");
+                buffer_printf(out, "%s \"%s\"", item ? " or" : "", config_options[i].name);
+                item = true;
         }
-        return *lead == ' ';
+        return top || item;
 }
 
 static void put_hint(struct config_section *s, struct bytes key, struct buffer *out)
@@ -178,14 +178,17 @@ static void read_list(struct config_section *s, const struct config_option *o, c
                 char name[CONFIG_SECTION_FULL];
 
                 same = item->kind == CONFIG_NODE_VALUE ? same_value_before(list, item) : NULL;
-                if (!same) {
+                if (same) {
+                        s->values[o - s->options].bad = true;
+                        config_section_full_name(s, o->name, name);
+                        config_report_add_pair(s->report, item->start, item->end - item->start, same->start,
+                                               "\"%s\" lists a %s twice; it is listed before,", name,
+                                               config_option_noun(o));
+                } else if (o->type == CONFIG_TYPE_CPUS && config_option_has_word(o, item->text)) {
+                        config_section_add_bad(s, o, item, NULL); /* words stand alone */
+                } else {
                         read_value(s, o, item);
-                        continue;
                 }
-                config_section_full_name(s, o->name, name);
-                config_report_add_pair(s->report, item->start, item->end - item->start, same->start,
-                                       "\"%s\" lists a %s twice; it is listed before,", name,
-                                       config_option_noun(o));
         }
 }
 
@@ -228,7 +231,8 @@ static void read_table(struct config_section *s, const struct config_option *o, 
                 return;
         }
         items = config_option_items_new(o, s->base, (unsigned)n);
-        value->items = mem_zalloc(n * sizeof(*value->items));
+        if (n)
+                value->items = mem_zalloc(n * sizeof(*value->items));
         for (const struct config_node *item = node->first; item; item = item->next) {
                 struct config_section *inner = &value->items[value->n_items];
 

@@ -19,7 +19,7 @@ static void start(const char *yaml)
         struct plan plan = { .n_shards = 2, .max_clients = 4321 };
 
         ck_assert_int_eq(config_parse(&config, "test", yaml, strlen(yaml), stderr), 0);
-        config_view_init(&view, config, &plan, 1234567);
+        config_view_init(&view, config, &plan);
 }
 
 static void stop(void)
@@ -46,8 +46,10 @@ START_TEST(settings_have_the_names_of_redis)
               "max_request_bytes: 1MiB\n");
         check("maxclients", "4321"); /* what fits, not what was asked for */
         check("proto-max-bulk-len", "1048576");
-        check("client-query-buffer-limit", "1048576");
-        check("client-output-buffer-limit", "normal 1234567 0 0 slave 0 0 0 pubsub 1234567 0 0");
+        check("client-query-buffer-limit", "1073741824");
+        check("client-output-buffer-limit",
+              "normal 33554432 8388608 60 slave 0 0 0 pubsub 33554432 8388608 60");
+        check("acl-pubsub-default", "allchannels");
         check("unixsocket", "/run/a.sock");
         check("unixsocketperm", "664");
         check("tcp-backlog", "77");
