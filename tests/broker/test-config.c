@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "broker/config_option.h"
+#include "broker/manual.h"
 #include "support/suite.h"
 #include "util/log.h"
 
@@ -1422,42 +1423,10 @@ START_TEST(the_example_that_is_installed_loads)
 }
 END_TEST
 
-/* To be freed. */
-static char *read_file(const char *name)
-{
-        const size_t most = 256 * 1024;
-        char *text = malloc(most + 1);
-        FILE *f = fopen(name, "r");
-        size_t n;
-
-        ck_assert(text && f);
-        n = fread(text, 1, most, f);
-        ck_assert_uint_lt(n, most);
-        fclose(f);
-        text[n] = 0;
-        return text;
-}
-
-/* Users and groups of examples need not be on this machine; numbers of the same length stand for them. */
-static unsigned number_names(char *text)
-{
-        static const char *const names[][2] = { { "user: sensor", "user: 400001" },
-                                                { "user: ui", "user: 42" },
-                                                { "user: brokerd", "user: 4000003" },
-                                                { "group: adm", "group: 444" },
-                                                { "group: apps", "group: 4444" } };
-        unsigned n = 0;
-
-        for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-                for (char *at = text; (at = strstr(at, names[i][0])); n++)
-                        memcpy(at, names[i][1], strlen(names[i][1]));
-        return n;
-}
-
 /* Lines that start with "#" and no blank are what the comment above them is about. */
 START_TEST(the_example_that_is_installed_loads_with_what_is_commented_out)
 {
-        char *text = read_file(TOP_SRCDIR "/etc/broker.yaml");
+        char *text = manual_read(TOP_SRCDIR "/etc/broker.yaml");
         struct result r;
 
         for (char *at = text; (at = strstr(at, "\n#"));)
@@ -1467,7 +1436,7 @@ START_TEST(the_example_that_is_installed_loads_with_what_is_commented_out)
                         at++;
         for (char *at = text; (at = strstr(at, "\n#  "));)
                 memmove(at + 1, at + 2, strlen(at + 2) + 1);
-        ck_assert_uint_eq(number_names(text), 4);
+        ck_assert_uint_eq(manual_number_names(text), 4);
         r = parse(text);
         ck_assert_msg(!!r.config, "%s\n%s", text, r.errors);
         ck_assert_uint_eq(r.config->n_slow_consumers, 2);
@@ -1479,26 +1448,19 @@ START_TEST(the_example_that_is_installed_loads_with_what_is_commented_out)
 }
 END_TEST
 
-/* Each display of the manual that is a whole file. */
 START_TEST(the_examples_of_the_manual_load)
 {
-        static const char begin[] = ".Bd -literal -offset indent\n";
-        char *manual = read_file(TOP_SRCDIR "/man/broker.yaml.5"), *next;
+        char *manual = manual_read(TOP_SRCDIR "/man/broker.yaml.5"), *rest = manual;
         unsigned n = 0, n_rules = 0, n_slow = 0, n_names = 0;
 
-        for (char *text = strstr(manual, begin); text; text = strstr(next, begin)) {
+        for (char *text; (text = manual_next_example(&rest)); n++) {
                 struct result r;
 
-                text += strlen(begin);
-                next = strstr(text, ".Ed\n");
-                ck_assert_ptr_nonnull(next);
-                *next++ = 0;
-                n_names += number_names(text);
+                n_names += manual_number_names(text);
                 r = parse(text);
                 ck_assert_msg(!!r.config, "%s\n%s", text, r.errors);
                 n_rules += r.config->n_access;
                 n_slow += r.config->n_slow_consumers;
-                n++;
                 result_deinit(&r);
         }
         ck_assert_uint_ge(n, 6);
@@ -1511,7 +1473,7 @@ END_TEST
 
 START_TEST(the_manual_lists_the_options_that_the_table_has)
 {
-        char *manual = read_file(TOP_SRCDIR "/man/broker.yaml.5"), *begin, *end, *list;
+        char *manual = manual_read(TOP_SRCDIR "/man/broker.yaml.5"), *begin, *end, *list;
         size_t size;
         FILE *out;
 
