@@ -2,8 +2,6 @@
 
 #include "broker/config_list.h"
 
-#include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +10,12 @@
 #include "broker/config_text.h"
 #include "util/mem.h"
 
-/* The member: the count stands right behind the pointer, as config_rows.c asserts. */
+/* The member: the count stands right behind the pointer, as config_rows.c asserts. The pointer has another type
+ * there. */
 struct list_member {
         void *items;
         unsigned n;
-};
+} __attribute__((may_alias));
 
 static struct list_member *list_member(const struct config_option *o, void *base)
 {
