@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "util/bytes.h"
+
 /*
  * The configuration: read from YAML by one table of options (config_table.h), checked whole, then const. Knows
  * files and libyaml; opens no socket, writes nothing, looks up users and groups.
@@ -16,8 +18,10 @@
 #define CONFIG_ERRORS_MAX 20 /* reported in one pass */
 
 #define CONFIG_LISTENERS_MAX 64
+#define CONFIG_SLOW_MAX      256  /* rules */
+#define CONFIG_ACCESS_MAX    1024 /* rules */
 
-#define CONFIG_OUTPUT_HARD (UINT64_C(32) << 20) /* bytes that may wait for one client */
+#define CONFIG_NO_ID UINT32_MAX /* as uid or gid: not given; no user has it */
 
 enum config_reactor {
         CONFIG_REACTOR_AUTO,
@@ -37,15 +41,61 @@ enum config_cpus {
         CONFIG_CPUS_LIST,
 };
 
+enum config_authentication {
+        CONFIG_AUTHENTICATION_NONE,
+        CONFIG_AUTHENTICATION_REQUIRED,
+};
+
+/* Bits 1 << of a rule's actions. */
+enum config_action {
+        CONFIG_ACTION_PUBLISH,
+        CONFIG_ACTION_SUBSCRIBE,
+        CONFIG_ACTION_PSUBSCRIBE,
+        CONFIG_ACTION_ADMIN,
+        CONFIG_ACTION_ALL, /* with channels, all that go to channels */
+};
+
 struct config_listener {
         char *path; /* a file name, or "@name" in the abstract namespace */
         mode_t mode;
         uid_t owner; /* (uid_t)-1: as it comes */
         gid_t group; /* (gid_t)-1: as it comes */
         unsigned backlog;
-        unsigned line; /* of its key in the file, for messages; 0: not from the file */
+        int authentication; /* enum config_authentication */
+        unsigned line;      /* of its key in the file, for messages; 0: not from the file */
 };
 
+struct config_range {
+        uint32_t least, greatest; /* both included */
+};
+
+/* A rule of slow_consumers. */
+struct config_slow {
+        struct bytes *channels; /* patterns; 0 of them: any channel */
+        unsigned n_channels;
+        char *listener;      /* path, spelled as that listener's; NULL: any */
+        int policy;          /* enum slow_action */
+        uint64_t bytes;      /* 0: the policy has no use for it */
+        uint64_t timeout_ns; /* likewise */
+        unsigned line;       /* in the file */
+};
+
+/* A rule of access: either allow or deny has bits. */
+struct config_access {
+        unsigned allow, deny;
+        struct bytes *channels; /* patterns; 0 of them: any channel */
+        unsigned n_channels;
+        struct config_range *users; /* uids; 0 of them: any */
+        unsigned n_users;
+        uint32_t *groups; /* gids; 0 of them: any */
+        unsigned n_groups;
+        char *listener; /* path, spelled as that listener's; NULL: any */
+        char **names;   /* of clients that a secret vouches for; 0 of them: any */
+        unsigned n_names;
+        unsigned line; /* in the file */
+};
+
+/* A limit of 0 is none. */
 struct config {
         char *file;
         unsigned shards; /* 1..CONFIG_SHARDS_MAX; 0: auto */
@@ -61,9 +111,27 @@ struct config {
         uint64_t spin_ns;
         unsigned io_uring_entries, io_uring_buffers;
         int io_uring_receive; /* enum config_receive */
-        unsigned max_clients;
-        uint64_t max_request_bytes;
-        int log_level; /* enum log_level */
+        unsigned max_clients, max_clients_per_user;
+        unsigned max_connects_per_user; /* in a second */
+        uint64_t max_request_bytes, max_message_bytes, max_query_bytes;
+        uint64_t max_input_per_user;
+        unsigned max_subscriptions, max_subscriptions_per_user;
+        unsigned max_patterns, max_patterns_per_user;
+        unsigned max_channels;
+        unsigned publish_rate, publish_rate_per_user;   /* messages in a second */
+        uint64_t publish_bytes, publish_bytes_per_user; /* of payload in a second */
+        uint64_t max_output_bytes;                      /* never 0 */
+        uint64_t soft_output_bytes, soft_output_time_ns;
+        uint64_t max_output_per_user, max_output_total;
+        uint64_t handshake_timeout_ns, request_timeout_ns, idle_timeout_ns;
+        struct config_slow *slow_consumers;
+        unsigned n_slow_consumers;
+        struct config_access *access;
+        unsigned n_access;
+        int access_default; /* whether it is to allow */
+        char *secrets;      /* file name; NULL: none */
+        uid_t user;         /* to become when started as root; (uid_t)-1: stay */
+        int log_level;      /* enum log_level */
 };
 
 enum {

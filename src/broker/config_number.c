@@ -17,9 +17,8 @@ static const struct unit sizes[] = {
         { "M", 1 << 20 }, { "MiB", 1 << 20 }, { "G", 1 << 30 }, { "GiB", 1 << 30 },
 };
 static const struct unit times[] = {
-        { "ns", 1 },
-        { "us", NSEC_PER_USEC },
-        { "ms", NSEC_PER_MSEC },
+        { "ns", 1 },           { "us", NSEC_PER_USEC },      { "ms", NSEC_PER_MSEC },
+        { "s", NSEC_PER_SEC }, { "min", 60 * NSEC_PER_SEC }, { "h", 3600 * NSEC_PER_SEC },
 };
 
 /* Decimal digits at the start of *text. A leading zero is refused: other YAML readers take it for octal. */

@@ -25,7 +25,7 @@ void config_number_write(uint64_t n, struct buffer *out);
 bool config_size_read(struct bytes text, uint64_t least, uint64_t greatest, uint64_t *np);
 void config_size_write(uint64_t n, struct buffer *out);
 
-/* Nanoseconds: 20us, 1ms, 500 ns, 0. */
+/* Nanoseconds: 20us, 1ms, 500 ns, 60s, 5min, 2h, 0. Written in the largest unit that fits. */
 bool config_time_read(struct bytes text, uint64_t least, uint64_t greatest, uint64_t *np);
 void config_time_write(uint64_t n, struct buffer *out);
 

@@ -3,92 +3,19 @@
 #include "broker/config_option.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <grp.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/config_id.h"
+#include "broker/config_list.h"
 #include "broker/config_number.h"
-#include "broker/config_table.h"
 #include "broker/config_text.h"
-#include "util/log.h"
+#include "util/clock.h"
 #include "util/mem.h"
 #include "util/suggest.h"
 
-#define NO_ID      UINT32_MAX /* as uid or gid: not given; no user has it */
-#define LOOKUP_MAX (1 << 20)  /* bytes of a user's or group's record */
-#define NAME_SIZE  256        /* bytes of a user's or group's name, with the NUL */
-
-static const struct config_word words_auto[] = { { "auto", 0 }, { NULL, 0 } };
-static const struct config_word words_none[] = { { "none", 0 }, { NULL, 0 } };
-static const struct config_word words_cpus[] = {
-        { "auto", CONFIG_CPUS_AUTO },
-        { "none", CONFIG_CPUS_NONE },
-        { NULL, 0 },
-};
-static const struct config_word words_reactor[] = {
-        { "auto", CONFIG_REACTOR_AUTO },
-        { "io_uring", CONFIG_REACTOR_IO_URING },
-        { "libev", CONFIG_REACTOR_LIBEV },
-        { NULL, 0 },
-};
-static const struct config_word words_receive[] = {
-        { "auto", CONFIG_RECEIVE_AUTO },
-        { "multishot", CONFIG_RECEIVE_MULTISHOT },
-        { "single", CONFIG_RECEIVE_SINGLE },
-        { NULL, 0 },
-};
-static const struct config_word words_level[] = {
-        { "error", LOG_LEVEL_ERROR }, { "warning", LOG_LEVEL_WARNING }, { "notice", LOG_LEVEL_NOTICE },
-        { "info", LOG_LEVEL_INFO },   { "debug", LOG_LEVEL_DEBUG },     { NULL, 0 },
-};
-
-/* The C type that the member of each type has. */
-#define MEMBER_COUNT     unsigned
-#define MEMBER_POWER2    unsigned
-#define MEMBER_SIZE      uint64_t
-#define MEMBER_TIME      uint64_t
-#define MEMBER_WORD      int
-#define MEMBER_MODE      mode_t
-#define MEMBER_USER      uid_t
-#define MEMBER_GROUP     gid_t
-#define MEMBER_SOCKET    char *
-#define MEMBER_FILE      char *
-#define MEMBER_CPUS      int
-#define MEMBER_LISTENERS struct config_listener *
-
-#define MEMBER_CHECK(_struct, _type, _member)                                                                  \
-        static_assert(sizeof(((_struct *)0)->_member) == sizeof(MEMBER_##_type), #_member);
-#define ROW(_struct, _name, _type, _member, _fallback, _least, _greatest, _words, _reload, _help)              \
-        {                                                                                                      \
-                _name,                                                                                         \
-                CONFIG_TYPE_##_type,                                                                           \
-                offsetof(_struct, _member),                                                                    \
-                _fallback,                                                                                     \
-                _least,                                                                                        \
-                _greatest,                                                                                     \
-                _words,                                                                                        \
-                _reload,                                                                                       \
-                _help                                                                                          \
-        },
-
-#define GLOBAL_CHECK(_n, _type, _member, ...)   MEMBER_CHECK(struct config, _type, _member)
-#define LISTENER_CHECK(_n, _type, _member, ...) MEMBER_CHECK(struct config_listener, _type, _member)
-#define GLOBAL_ROW(...)                         ROW(struct config, __VA_ARGS__)
-#define LISTENER_ROW(...)                       ROW(struct config_listener, __VA_ARGS__)
-
-CONFIG_OPTIONS(GLOBAL_CHECK)
-CONFIG_LISTENER_OPTIONS(LISTENER_CHECK)
-
-const struct config_option config_options[] = { CONFIG_OPTIONS(GLOBAL_ROW) };
-const size_t config_n_options = sizeof(config_options) / sizeof(*config_options);
-
-const struct config_option config_listener_options[] = { CONFIG_LISTENER_OPTIONS(LISTENER_ROW) };
-const size_t config_n_listener_options = sizeof(config_listener_options) / sizeof(*config_listener_options);
-
-/* ---- words, users, file names */
+/* ---- words and file names */
 
 static const struct config_word *word_find(const struct config_option *o, struct bytes text)
 {
@@ -96,6 +23,11 @@ static const struct config_word *word_find(const struct config_option *o, struct
                 if (bytes_equal(text, bytes_str(w->word)))
                         return w;
         return NULL;
+}
+
+bool config_option_has_word(const struct config_option *o, struct bytes text)
+{
+        return word_find(o, text);
 }
 
 static void word_suggest(const struct config_option *o, struct bytes text, struct buffer *why)
@@ -110,76 +42,20 @@ static void word_suggest(const struct config_option *o, struct bytes text, struc
                 buffer_printf(why, "did you mean \"%s\"?", names[best]);
 }
 
-/* Calls getpwnam_r() or getgrnam_r() with as much room as it wants. Return: 0, ENOENT, or why it failed. */
-static int name_look_up(enum config_type type, const char *name, uint32_t *idp)
+static void path_set(char **pathp, struct bytes text)
 {
-        struct passwd passwd, *user = NULL;
-        struct group group, *found = NULL;
-        char *room = NULL;
-        int r = ERANGE;
-
-        for (size_t size = 1024; r == ERANGE && size <= LOOKUP_MAX; size *= 2) {
-                room = mem_realloc(room, size);
-                r = type == CONFIG_TYPE_USER ? getpwnam_r(name, &passwd, room, size, &user)
-                                             : getgrnam_r(name, &group, room, size, &found);
-        }
-        if (user)
-                *idp = passwd.pw_uid;
-        else if (found)
-                *idp = group.gr_gid;
-        else if (!r)
-                r = ENOENT;
-        free(room);
-        return r;
-}
-
-static bool id_read(const struct config_option *o, struct bytes text, uint32_t *idp, struct buffer *why)
-{
-        const char *what = o->type == CONFIG_TYPE_USER ? "user" : "group";
-        char name[NAME_SIZE];
-        uint64_t number;
-        uint32_t id;
-        int r;
-
-        if (config_number_read(text, 0, NO_ID - 1, &number)) {
-                *idp = (uint32_t)number;
-                return true;
-        }
-        if (!text.n || text.n >= sizeof(name) || memchr(text.p, 0, text.n))
-                return false;
-        memcpy(name, text.p, text.n);
-        name[text.n] = 0;
-        r = name_look_up(o->type, name, &id);
-        /* The many ways of libraries to say that there is none, getpwnam(3). */
-        if (r == ENOENT || r == ESRCH || r == EBADF || r == EPERM || (!r && id == NO_ID)) {
-                buffer_printf(why, "there is no such %s", what);
-                return false;
-        }
-        if (r) {
-                buffer_printf(why, "cannot look up the %s: %s", what, strerror(r));
-                return false;
-        }
-        *idp = id;
-        return true;
-}
-
-static bool path_is_clean(struct bytes text)
-{
-        uint32_t c;
-
-        while (text.n)
-                if (!config_text_next(&text, &c) || c < 0x20 || c == 0x7f)
-                        return false;
-        return true;
+        free(*pathp);
+        *pathp = mem_zalloc(text.n + 1);
+        memcpy(*pathp, text.p, text.n);
 }
 
 static bool path_read(const struct config_option *o, struct bytes text, char **pathp, struct buffer *why)
 {
-        bool abstract = text.n && *text.p == '@';
+        bool abstract = o->type != CONFIG_TYPE_PATH && text.n && *text.p == '@';
 
-        if (text.n > CONFIG_PATH_MAX)
+        if (text.n > (o->type == CONFIG_TYPE_PATH ? CONFIG_FILE_MAX : CONFIG_PATH_MAX))
                 buffer_printf(why, "the name has %zu bytes", text.n);
-        else if (!path_is_clean(text))
+        else if (!config_text_clean(text))
                 buffer_printf(why, "the name contains a control character");
         else if (abstract && o->type == CONFIG_TYPE_FILE)
                 buffer_printf(why, "an abstract socket has no mode and would let everybody in");
@@ -191,9 +67,16 @@ static bool path_read(const struct config_option *o, struct bytes text, char **p
                 buffer_printf(why, "it must not end with \"/\"");
         if (!text.n || buffer_size(why))
                 return false;
-        free(*pathp);
-        *pathp = mem_zalloc(text.n + 1);
-        memcpy(*pathp, text.p, text.n);
+        path_set(pathp, text);
+        return true;
+}
+
+/* Which listener it is, is found out when all are known. */
+static bool listener_read(struct bytes text, char **pathp)
+{
+        if (!text.n || text.n > CONFIG_PATH_MAX || !config_text_clean(text))
+                return false;
+        path_set(pathp, text);
         return true;
 }
 
@@ -218,14 +101,29 @@ static void *option_member(const struct config_option *o, void *base)
         return (char *)base + o->offset;
 }
 
-/* A word that stands for a value; of a file name, for none. */
+/* A word that stands for a value; of a name, for none. */
 static void word_set(const struct config_option *o, const struct config_word *word, void *base)
 {
-        if (o->type == CONFIG_TYPE_FILE) {
-                free(*(char **)option_member(o, base));
-                *(char **)option_member(o, base) = NULL;
-        } else {
-                *(int *)option_member(o, base) = word->value;
+        void *member = option_member(o, base);
+
+        switch (o->type) {
+        case CONFIG_TYPE_FILE:
+        case CONFIG_TYPE_PATH:
+                free(*(char **)member);
+                *(char **)member = NULL;
+                break;
+        case CONFIG_TYPE_USER:
+                *(uint32_t *)member = CONFIG_NO_ID;
+                break;
+        case CONFIG_TYPE_SIZE:
+        case CONFIG_TYPE_TIME:
+                *(uint64_t *)member = (uint64_t)word->value;
+                break;
+        case CONFIG_TYPE_ACTIONS:
+                *(unsigned *)member |= 1u << word->value;
+                break;
+        default:
+                *(int *)member = word->value;
         }
 }
 
@@ -249,11 +147,15 @@ static bool value_read(const struct config_option *o, struct bytes text, void *b
         case CONFIG_TYPE_MODE:
                 return config_mode_read(text, o->greatest, member);
         case CONFIG_TYPE_USER:
+                return config_id_read(CONFIG_ID_USER, text, member, why);
         case CONFIG_TYPE_GROUP:
-                return id_read(o, text, member, why);
+                return config_id_read(CONFIG_ID_GROUP, text, member, why);
         case CONFIG_TYPE_SOCKET:
         case CONFIG_TYPE_FILE:
+        case CONFIG_TYPE_PATH:
                 return path_read(o, text, member, why);
+        case CONFIG_TYPE_LISTENER:
+                return listener_read(text, member);
         case CONFIG_TYPE_CPUS:
                 if (!config_number_read(text, o->least, o->greatest, &n))
                         return false;
@@ -261,11 +163,29 @@ static bool value_read(const struct config_option *o, struct bytes text, void *b
                         return true;
                 buffer_printf(why, "it is in the list already");
                 return false;
-        case CONFIG_TYPE_WORD:
-        case CONFIG_TYPE_LISTENERS:
+        case CONFIG_TYPE_PATTERNS:
+        case CONFIG_TYPE_NAMES:
+        case CONFIG_TYPE_USERS:
+        case CONFIG_TYPE_GROUPS:
+                return config_list_read(o, text, base, why);
+        default:
                 return false;
         }
-        return false;
+}
+
+/* What may be meant by a value that is none. */
+static void value_explain(const struct config_option *o, struct bytes text, struct buffer *why)
+{
+        bool digits = text.n && config_number_digits(text);
+
+        if (digits && text.n == 1 && *text.p == '0' && config_option_has_word(o, bytes_str("none")))
+                buffer_printf(why, "no limit is written \"none\"");
+        else if (digits && text.n > 1 && *text.p == '0' && o->type != CONFIG_TYPE_MODE)
+                buffer_printf(why, "a number must not start with 0");
+        else if (digits && o->type == CONFIG_TYPE_TIME)
+                buffer_printf(why, "a unit is missing: ns, us, ms, s, min or h");
+        else
+                word_suggest(o, text, why);
 }
 
 bool config_option_read(const struct config_option *o, struct bytes text, void *base, struct buffer *why)
@@ -278,13 +198,8 @@ bool config_option_read(const struct config_option *o, struct bytes text, void *
         }
         if (value_read(o, text, base, why))
                 return true;
-        if (!buffer_size(why) && config_number_digits(text) && text.n > 1 && *text.p == '0' &&
-            o->type != CONFIG_TYPE_MODE)
-                buffer_printf(why, "a number must not start with 0");
-        else if (!buffer_size(why) && config_number_digits(text) && text.n && o->type == CONFIG_TYPE_TIME)
-                buffer_printf(why, "a unit is missing: ns, us or ms");
-        else if (!buffer_size(why))
-                word_suggest(o, text, why);
+        if (!buffer_size(why))
+                value_explain(o, text, why);
         return false;
 }
 
@@ -294,12 +209,38 @@ void config_option_reset(const struct config_option *o, void *base)
         bool good;
 
         if (o->type == CONFIG_TYPE_USER || o->type == CONFIG_TYPE_GROUP)
-                *(uint32_t *)option_member(o, base) = NO_ID;
-        if (!o->fallback || !*o->fallback)
+                *(uint32_t *)option_member(o, base) = CONFIG_NO_ID;
+        if (!o->fallback || !*o->fallback || config_option_table(o))
                 return;
         good = config_option_read(o, bytes_str(o->fallback), base, &why);
         assert(good);
         buffer_deinit(&why);
+}
+
+void config_option_clear(const struct config_option *o, void *base)
+{
+        switch (o->type) {
+        case CONFIG_TYPE_CPUS:
+                free(((struct config *)base)->cpu_list);
+                break;
+        case CONFIG_TYPE_SOCKET:
+        case CONFIG_TYPE_FILE:
+        case CONFIG_TYPE_PATH:
+        case CONFIG_TYPE_LISTENER:
+                free(*(char **)option_member(o, base));
+                break;
+        case CONFIG_TYPE_PATTERNS:
+        case CONFIG_TYPE_NAMES:
+        case CONFIG_TYPE_USERS:
+        case CONFIG_TYPE_GROUPS:
+        case CONFIG_TYPE_LISTENERS:
+        case CONFIG_TYPE_SLOW_RULES:
+        case CONFIG_TYPE_ACCESS_RULES:
+                config_list_clear(o, base);
+                break;
+        default:
+                break;
+        }
 }
 
 static void cpus_write(const struct config *config, struct buffer *out)
@@ -321,57 +262,97 @@ static void string_write(const char *s, struct buffer *out)
                 config_text_quote(out, bytes_str(s), CONFIG_TEXT_WHOLE);
 }
 
-static bool word_write(const struct config_option *o, int value, struct buffer *out)
+static bool word_write(const struct config_option *o, uint64_t value, struct buffer *out)
 {
         for (const struct config_word *w = o->words; w && w->word; w++)
-                if (w->value == value) {
+                if ((uint64_t)w->value == value) {
                         buffer_printf(out, "%s", w->word);
                         return true;
                 }
         return false;
 }
 
+/* A quantity of 0 may have a word, and without a default it is none. */
+static bool quantity_write(const struct config_option *o, uint64_t n, void (*write)(uint64_t, struct buffer *),
+                           struct buffer *out)
+{
+        if (!n && o->fallback && !*o->fallback)
+                return false;
+        if (!word_write(o, n, out))
+                write(n, out);
+        return true;
+}
+
+static bool actions_write(const struct config_option *o, unsigned actions, struct buffer *out)
+{
+        bool many = actions & (actions - 1), first = true;
+
+        if (!actions)
+                return false;
+        if (many)
+                buffer_printf(out, "[");
+        for (const struct config_word *w = o->words; w->word; w++) {
+                if (!(actions & 1u << w->value))
+                        continue;
+                buffer_printf(out, "%s%s", first ? "" : ", ", w->word);
+                first = false;
+        }
+        if (many)
+                buffer_printf(out, "]");
+        return true;
+}
+
+static bool name_write(const struct config_option *o, const char *name, struct buffer *out)
+{
+        if (!name)
+                return word_write(o, 0, out);
+        string_write(name, out);
+        return true;
+}
+
 bool config_option_write(const struct config_option *o, const void *base, struct buffer *out)
 {
         const void *member = (const char *)base + o->offset;
-        const char *s;
 
         switch (o->type) {
         case CONFIG_TYPE_COUNT:
         case CONFIG_TYPE_POWER2:
         case CONFIG_TYPE_WORD:
-                if (!word_write(o, *(const int *)member, out))
-                        buffer_printf(out, "%u", *(const unsigned *)member);
-                return true;
+                return quantity_write(o, *(const unsigned *)member, config_number_write, out);
         case CONFIG_TYPE_SIZE:
-                config_size_write(*(const uint64_t *)member, out);
-                return true;
+                return quantity_write(o, *(const uint64_t *)member, config_size_write, out);
         case CONFIG_TYPE_TIME:
-                config_time_write(*(const uint64_t *)member, out);
-                return true;
+                return quantity_write(o, *(const uint64_t *)member, config_time_write, out);
         case CONFIG_TYPE_MODE:
                 buffer_printf(out, "%04o", *(const mode_t *)member);
                 return true;
         case CONFIG_TYPE_USER:
         case CONFIG_TYPE_GROUP:
-                if (*(const uint32_t *)member == NO_ID)
-                        return false;
-                buffer_printf(out, "%" PRIu32, *(const uint32_t *)member);
+                if (*(const uint32_t *)member == CONFIG_NO_ID)
+                        return word_write(o, 0, out);
+                config_number_write(*(const uint32_t *)member, out);
                 return true;
         case CONFIG_TYPE_SOCKET:
         case CONFIG_TYPE_FILE:
-                s = *(char *const *)member;
-                if (s)
-                        string_write(s, out);
-                else
-                        word_write(o, 0, out);
-                return true;
+        case CONFIG_TYPE_PATH:
+        case CONFIG_TYPE_LISTENER:
+                return name_write(o, *(char *const *)member, out);
         case CONFIG_TYPE_CPUS:
-                if (!word_write(o, *(const int *)member, out))
+                if (!word_write(o, *(const unsigned *)member, out))
                         cpus_write(base, out);
                 return true;
+        case CONFIG_TYPE_ACTIONS:
+                return actions_write(o, *(const unsigned *)member, out);
+        case CONFIG_TYPE_PATTERNS:
+        case CONFIG_TYPE_NAMES:
+        case CONFIG_TYPE_USERS:
+        case CONFIG_TYPE_GROUPS:
+                return config_list_write(o, base, out);
         case CONFIG_TYPE_LISTENERS:
-                return false;
+        case CONFIG_TYPE_SLOW_RULES:
+        case CONFIG_TYPE_ACCESS_RULES:
+                config_list_write_items(o, base, out);
+                return true;
         }
         return false;
 }
@@ -397,6 +378,11 @@ static void range_expect(const struct config_option *o, const char *what, const 
         buffer_printf(out, "%s", example);
 }
 
+static void list_expect(const char *one, struct buffer *out)
+{
+        buffer_printf(out, "%s, or a list of 1..%d of them", one, CONFIG_VALUES_MAX);
+}
+
 void config_option_expect(const struct config_option *o, struct buffer *out)
 {
         switch (o->type) {
@@ -410,7 +396,9 @@ void config_option_expect(const struct config_option *o, struct buffer *out)
                 range_expect(o, "a size", " (such as 64KiB or 16MiB)", config_size_write, out);
                 break;
         case CONFIG_TYPE_TIME:
-                range_expect(o, "a time", " (such as 20us)", config_time_write, out);
+                range_expect(o, "a time",
+                             o->greatest < NSEC_PER_SEC ? " (such as 20us)" : " (such as 500ms or 5min)",
+                             config_time_write, out);
                 break;
         case CONFIG_TYPE_MODE:
                 buffer_printf(out, "an octal mode 0000..%04o (such as 0600)", (unsigned)o->greatest);
@@ -427,15 +415,40 @@ void config_option_expect(const struct config_option *o, struct buffer *out)
         case CONFIG_TYPE_FILE:
                 buffer_printf(out, "an absolute file name of at most %d bytes", CONFIG_PATH_MAX);
                 break;
+        case CONFIG_TYPE_PATH:
+                buffer_printf(out, "an absolute file name");
+                break;
+        case CONFIG_TYPE_LISTENER:
+                buffer_printf(out, "the \"path\" of one of the listeners");
+                break;
         case CONFIG_TYPE_CPUS:
                 range_expect(o, "a list of CPU numbers", " (such as [0, 2])", config_number_write, out);
                 break;
+        case CONFIG_TYPE_PATTERNS:
+                list_expect("a pattern of channels (such as \"sensor.*\")", out);
+                break;
+        case CONFIG_TYPE_NAMES:
+                list_expect("a name of at most 255 bytes", out);
+                break;
+        case CONFIG_TYPE_USERS:
+                list_expect("a user's name, a uid or a range of uids (such as 1000-1999)", out);
+                break;
+        case CONFIG_TYPE_GROUPS:
+                list_expect("a group's name or gid", out);
+                break;
         case CONFIG_TYPE_LISTENERS:
-                buffer_printf(out, "a list of %u..%u listeners, each with a \"path\"", (unsigned)o->least,
-                              (unsigned)o->greatest);
+        case CONFIG_TYPE_SLOW_RULES:
+        case CONFIG_TYPE_ACCESS_RULES:
+                buffer_printf(out, "a list of %u..%u %s", (unsigned)o->least, (unsigned)o->greatest,
+                              config_option_table(o)->items);
                 break;
         case CONFIG_TYPE_WORD:
-                break;
+                words_expect(o, true, out);
+                return;
+        case CONFIG_TYPE_ACTIONS:
+                words_expect(o, true, out);
+                buffer_printf(out, ", or a list of these");
+                return;
         }
-        words_expect(o, o->type == CONFIG_TYPE_WORD, out);
+        words_expect(o, false, out);
 }

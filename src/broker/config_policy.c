@@ -3,6 +3,7 @@
 #include "broker/config_policy.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/config_view.h"
 #include "util/list.h"
@@ -12,19 +13,99 @@
 struct whole {
         struct policy policy;
         struct config_view view;
+        struct slow_rule *slow;
+        struct bytes *patterns; /* of all slow rules */
+        uint8_t *bytes;         /* of the patterns */
+        char **listeners;       /* of each slow rule; NULL: any */
 };
+
+static struct policy_limits policy_limits(const struct config *c)
+{
+        return (struct policy_limits){
+                .request_bytes = c->max_request_bytes,
+                .message_bytes = c->max_message_bytes,
+                .query_bytes = c->max_query_bytes,
+                .output_hard = c->max_output_bytes,
+                .output_soft = c->soft_output_bytes,
+                .output_soft_ns = c->soft_output_time_ns,
+                .output_user = c->max_output_per_user,
+                .output_all = c->max_output_total,
+                .input_user = c->max_input_per_user,
+                .subscriptions = c->max_subscriptions,
+                .subscriptions_user = c->max_subscriptions_per_user,
+                .patterns = c->max_patterns,
+                .patterns_user = c->max_patterns_per_user,
+                .channels = c->max_channels,
+                .messages = c->publish_rate,
+                .messages_user = c->publish_rate_per_user,
+                .bytes = c->publish_bytes,
+                .bytes_user = c->publish_bytes_per_user,
+                .handshake_ns = c->handshake_timeout_ns,
+                .request_ns = c->request_timeout_ns,
+                .idle_ns = c->idle_timeout_ns,
+        };
+}
+
+/* Room for all patterns at once, and a byte more each, so that none is of no size. */
+static void slow_alloc(struct whole *w, const struct config *config)
+{
+        size_t n_patterns = 0, n_bytes = 0;
+
+        for (unsigned i = 0; i < config->n_slow_consumers; i++)
+                for (unsigned j = 0; j < config->slow_consumers[i].n_channels; j++, n_patterns++)
+                        n_bytes += config->slow_consumers[i].channels[j].n + 1;
+        w->slow = mem_zalloc(config->n_slow_consumers * sizeof(*w->slow));
+        w->listeners = mem_zalloc(config->n_slow_consumers * sizeof(*w->listeners));
+        if (!n_patterns)
+                return;
+        w->patterns = mem_zalloc(n_patterns * sizeof(*w->patterns));
+        w->bytes = mem_alloc(n_bytes);
+}
+
+static char *text_copy(const char *text)
+{
+        return text ? strcpy(mem_alloc(strlen(text) + 1), text) : NULL;
+}
+
+static void slow_fill(struct whole *w, const struct config *config)
+{
+        struct bytes *pattern = w->patterns;
+        uint8_t *byte = w->bytes;
+
+        for (unsigned i = 0; i < config->n_slow_consumers; i++) {
+                const struct config_slow *rule = &config->slow_consumers[i];
+
+                w->listeners[i] = text_copy(rule->listener);
+                w->slow[i] = (struct slow_rule){
+                        .action = (enum slow_action)rule->policy,
+                        .listener = w->listeners[i],
+                        .channels = rule->n_channels ? pattern : NULL,
+                        .n_channels = rule->n_channels,
+                        .bytes = rule->bytes,
+                        .block_ns = rule->timeout_ns,
+                };
+                for (unsigned j = 0; j < rule->n_channels; j++) {
+                        memcpy(byte, rule->channels[j].p, rule->channels[j].n);
+                        *pattern++ = bytes_of(byte, rule->channels[j].n);
+                        byte += rule->channels[j].n + 1;
+                }
+        }
+}
 
 struct policy *config_policy_new(const struct config *config, const struct plan *plan)
 {
         struct whole *w = mem_zalloc(sizeof(*w));
 
-        w->policy.limits = (struct policy_limits){
-                .request_bytes = config->max_request_bytes,
-                .output_hard = CONFIG_OUTPUT_HARD,
-        };
-        config_view_init(&w->view, config, plan, w->policy.limits.output_hard);
+        w->policy.limits = policy_limits(config);
+        config_view_init(&w->view, config, plan);
         w->policy.settings = w->view.settings;
         w->policy.n_settings = w->view.n;
+        if (config->n_slow_consumers) {
+                slow_alloc(w, config);
+                slow_fill(w, config);
+                w->policy.slow = w->slow;
+                w->policy.n_slow = config->n_slow_consumers;
+        }
         return &w->policy;
 }
 
@@ -35,6 +116,12 @@ struct policy *config_policy_free(struct policy *policy)
         if (!policy)
                 return NULL;
         w = container_of(policy, struct whole, policy);
+        for (unsigned i = 0; i < policy->n_slow; i++)
+                free(w->listeners[i]);
+        free(w->listeners);
+        free(w->slow);
+        free(w->patterns);
+        free(w->bytes);
         config_view_deinit(&w->view);
         free(w);
         return NULL;

@@ -10,41 +10,53 @@
 
 /* ---- YAML */
 
-static void dump_value(const struct config_option *o, const void *base, const char *indent, FILE *out)
+static bool dump_value(const struct config_option *o, const void *base, const char *indent, FILE *out)
 {
         struct buffer value = { 0 };
+        bool written = config_option_write(o, base, &value);
 
-        if (config_option_write(o, base, &value))
+        if (written)
                 fprintf(out, "%s%s: %.*s\n", indent, o->name, (int)buffer_size(&value),
                         (const char *)value.data);
-        else
+        else if (o->type == CONFIG_TYPE_USER || o->type == CONFIG_TYPE_GROUP)
                 fprintf(out, "    # %s: not set\n", o->name);
         buffer_deinit(&value);
+        return written;
 }
 
-/* The path comes first; an abstract socket has nothing that belongs to a file. */
-static void dump_listener(const struct config_listener *listener, FILE *out)
+/* An abstract socket has nothing that belongs to a file. */
+static bool dump_leaves_out(const struct config_option *o, const struct config_listener *listener)
 {
-        for (size_t i = 0; i < config_n_listener_options; i++) {
-                const struct config_option *o = &config_listener_options[i];
+        return *listener->path == '@' &&
+               (o->type == CONFIG_TYPE_MODE || o->type == CONFIG_TYPE_USER || o->type == CONFIG_TYPE_GROUP);
+}
 
-                if (*listener->path == '@' && (o->type == CONFIG_TYPE_MODE || o->type == CONFIG_TYPE_USER ||
-                                               o->type == CONFIG_TYPE_GROUP))
-                        continue;
-                dump_value(o, listener, i ? "    " : "  - ", out);
+static void dump_table(const struct config_option *o, const void *base, FILE *out)
+{
+        const struct config_table *table = config_option_table(o);
+        const char *item;
+        unsigned n;
+
+        item = config_option_items(o, base, &n);
+        fprintf(out, "%s:%s\n", o->name, n ? "" : " []");
+        for (; n--; item += table->item_size) {
+                const char *indent = "  - ";
+
+                for (size_t i = 0; i < table->n_options; i++)
+                        if ((o->type != CONFIG_TYPE_LISTENERS ||
+                             !dump_leaves_out(&table->options[i], (const struct config_listener *)item)) &&
+                            dump_value(&table->options[i], item, indent, out))
+                                indent = "    ";
         }
 }
 
 void config_dump(const struct config *config, FILE *out)
 {
         for (size_t i = 0; i < config_n_options; i++) {
-                if (config_options[i].type != CONFIG_TYPE_LISTENERS) {
+                if (config_option_table(&config_options[i]))
+                        dump_table(&config_options[i], config, out);
+                else
                         dump_value(&config_options[i], config, "", out);
-                        continue;
-                }
-                fprintf(out, "%s:\n", config_options[i].name);
-                for (unsigned j = 0; j < config->n_listeners; j++)
-                        dump_listener(&config->listeners[j], out);
         }
 }
 
@@ -98,12 +110,14 @@ void config_print_mdoc(FILE *out)
 {
         fputs(".Bl -tag -width Ds\n", out);
         for (size_t i = 0; i < config_n_options; i++) {
+                const struct config_table *table = config_option_table(&config_options[i]);
+
                 mdoc_option(&config_options[i], out);
-                if (config_options[i].type != CONFIG_TYPE_LISTENERS)
+                if (!table)
                         continue;
                 fputs(".Bl -tag -width Ds\n", out);
-                for (size_t j = 0; j < config_n_listener_options; j++)
-                        mdoc_option(&config_listener_options[j], out);
+                for (size_t j = 0; j < table->n_options; j++)
+                        mdoc_option(&table->options[j], out);
                 fputs(".El\n", out);
         }
         fputs(".El\n", out);

@@ -63,6 +63,16 @@ bool config_text_printable(uint32_t c)
         return !range_has(hidden, sizeof(hidden) / sizeof(*hidden), c);
 }
 
+bool config_text_clean(struct bytes text)
+{
+        uint32_t c;
+
+        while (text.n)
+                if (!config_text_next(&text, &c) || c < 0x20 || c == 0x7f)
+                        return false;
+        return true;
+}
+
 unsigned config_text_width(uint32_t c)
 {
         static const struct range combining[] = {

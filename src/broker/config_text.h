@@ -24,6 +24,9 @@ bool config_text_next(struct bytes *text, uint32_t *characterp);
 /* Whether a terminal shows the character in its place. A tab is not. */
 bool config_text_printable(uint32_t character);
 
+/* Whether the text is UTF-8 without ASCII control characters. */
+bool config_text_clean(struct bytes text);
+
 /* The columns that a printable character takes: 0 (combining), 1 or 2 (wide). */
 unsigned config_text_width(uint32_t character);
 

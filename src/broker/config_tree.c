@@ -202,8 +202,9 @@ static void tree_add_alias(struct builder *b, const yaml_event_t *event)
 {
         struct config_node *node = tree_new_node(b, CONFIG_NODE_BAD, event);
 
-        config_report_add(b->report, node->start, node->end - node->start,
-                          "aliases (*name) are not supported; write the value out");
+        config_report_add(
+                b->report, node->start, node->end - node->start,
+                "aliases (*name) are not supported; write the value out, in quotes if it starts with \"*\"");
         tree_attach(b, node);
 }
 

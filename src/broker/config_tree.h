@@ -33,6 +33,12 @@ struct config_node {
         struct config_node *chain; /* all nodes of a tree */
 };
 
+/* Whether the file has nothing at all where a value should be. */
+static inline bool config_node_is_void(const struct config_node *node)
+{
+        return node->kind == CONFIG_NODE_VALUE && !node->text.n && !node->quoted;
+}
+
 struct config_tree {
         struct config_node *root; /* NULL: the file holds nothing */
         bool complete;            /* the file was read to its end: what is not there is missing */

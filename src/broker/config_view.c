@@ -10,11 +10,11 @@
 
 #include "broker/config_option.h"
 #include "util/buffer.h"
+#include "util/clock.h"
 #include "util/mem.h"
 
 /* What is the same in every broker: what it has none of, or does without choice. */
 static const struct policy_setting view_fixed[] = {
-        { "acl-pubsub-default", "allchannels" },
         { "aclfile", "" },
         { "appendonly", "no" },
         { "bind", "" },
@@ -36,7 +36,6 @@ static const struct policy_setting view_fixed[] = {
         { "slowlog-log-slower-than", "-1" },
         { "slowlog-max-len", "0" },
         { "tcp-keepalive", "0" },
-        { "timeout", "0" },
 };
 
 #define VIEW_FIXED_N (sizeof(view_fixed) / sizeof(*view_fixed))
@@ -79,12 +78,22 @@ static void view_socket(struct config_view *view, const struct config_listener *
         view_take(view, "unixsocketperm", &mode);
 }
 
-static void view_output_limit(struct config_view *view, uint64_t output_max)
+/* Redis counts seconds, and 0 means none. */
+static uint64_t view_seconds(uint64_t ns)
 {
+        return (ns + NSEC_PER_SEC - 1) / NSEC_PER_SEC;
+}
+
+/* Each class of clients that there is has the same limits. */
+static void view_output_limit(struct config_view *view, const struct config *config)
+{
+        uint64_t seconds = config->soft_output_bytes ? view_seconds(config->soft_output_time_ns) : 0;
         struct buffer text = { 0 };
 
-        buffer_printf(&text, "normal %" PRIu64 " 0 0 slave 0 0 0 pubsub %" PRIu64 " 0 0", output_max,
-                      output_max);
+        for (int pubsub = 0; pubsub < 2; pubsub++)
+                buffer_printf(&text, "%s %" PRIu64 " %" PRIu64 " %" PRIu64,
+                              pubsub ? " slave 0 0 0 pubsub" : "normal", config->max_output_bytes,
+                              config->soft_output_bytes, seconds);
         view_take(view, "client-output-buffer-limit", &text);
 }
 
@@ -110,16 +119,17 @@ static void view_option(struct config_view *view, const struct config *config, c
         view_take(view, o->name, &text);
 }
 
-void config_view_init(struct config_view *view, const struct config *config, const struct plan *plan,
-                      uint64_t output_max)
+void config_view_init(struct config_view *view, const struct config *config, const struct plan *plan)
 {
         *view = (struct config_view){ 0 };
         for (size_t i = 0; i < VIEW_FIXED_N; i++)
                 view_text(view, view_fixed[i].name, view_fixed[i].value);
-        view_output_limit(view, output_max);
-        view_number(view, "client-query-buffer-limit", config->max_request_bytes);
+        view_text(view, "acl-pubsub-default", config->access_default ? "allchannels" : "resetchannels");
+        view_output_limit(view, config);
+        view_number(view, "client-query-buffer-limit", config->max_query_bytes);
         view_number(view, "maxclients", plan->max_clients);
         view_number(view, "proto-max-bulk-len", config->max_request_bytes);
+        view_number(view, "timeout", view_seconds(config->idle_timeout_ns));
         view_socket(view, &config->listeners[0]);
         for (size_t i = 0; i < config_n_options; i++)
                 view_option(view, config, &config_options[i]);

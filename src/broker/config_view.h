@@ -7,7 +7,7 @@
 
 /*
  * The configuration as CONFIG GET shows it: what the broker does, under the names that Redis has for it, then
- * the options under their names in the file, with values as --dump-config prints them. Fixed at the start.
+ * the options under their names in the file, with values as --dump-config prints them.
  */
 struct config_view {
         struct policy_setting *settings;
@@ -15,6 +15,5 @@ struct config_view {
         unsigned n;
 };
 
-void config_view_init(struct config_view *view, const struct config *config, const struct plan *plan,
-                      uint64_t output_max);
+void config_view_init(struct config_view *view, const struct config *config, const struct plan *plan);
 void config_view_deinit(struct config_view *view);

@@ -3,6 +3,8 @@
 
 #include <stdint.h>
 
+#include "util/bytes.h"
+
 /*
  * What a reload may change, as shards see it. A policy is made by control, never changes, and is given to every
  * shard by message (MESSAGE_POLICY); control frees it once each has taken a newer one.
@@ -35,8 +37,8 @@ enum slow_action {
  * fits, the client is disconnected at its bound. */
 struct slow_rule {
         enum slow_action action;
-        const char *listener;        /* path; NULL: any */
-        const char *const *channels; /* patterns; 0 of them: any channel */
+        const char *listener;         /* path; NULL: any */
+        const struct bytes *channels; /* patterns; 0 of them: any channel */
         unsigned n_channels;
         uint64_t bytes;    /* drop: what may wait for one subscriber; block: what makes publishers wait, until
                               half of it is left */
