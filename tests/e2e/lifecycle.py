@@ -494,12 +494,18 @@ class Signals(Broker):
         self.expect_pong()
         self.stop()
 
-    def test_sighup_is_noted_and_ignored(self):
-        self.start(self.config("shards: 1"))
-        self.process.send_signal(signal.SIGHUP)
-        wait_until("SIGHUP is noted", lambda: "SIGHUP" in self.log())
+    def test_a_sighup_during_the_start_is_a_reload_once_it_serves(self):
+        self.need_strace()  # it delays the start
+        config = self.config("shards: 1")
+        tracer = self.spawn(config, wrap=["strace", "-f", "-qq", "-o", self.at("trace"), "-e", "trace=listen",
+                                          "-e", "inject=listen:delay_enter=300000"])
+        wait_until("it has bound", lambda: os.path.exists(self.path))
+        os.kill(child_of(tracer.pid), signal.SIGHUP)
+        wait_until("it reloads", lambda: "reloaded" in self.log())
+        self.assertRegex(self.log(), r" ready\n.*: nothing changed\n")
         self.expect_pong()
-        self.stop()
+        os.kill(child_of(tracer.pid), signal.SIGTERM)
+        self.expect_end(0, DEADLINE)
 
     def test_a_stop_during_the_start_is_a_stop(self):
         config = self.config("shards: 2")
