@@ -269,6 +269,19 @@ START_TEST(to_look_changes_nothing)
 }
 END_TEST
 
+/* Return: the limit of before. */
+static rlim_t limit_files(rlim_t n)
+{
+        struct rlimit limit;
+        rlim_t before;
+
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        before = limit.rlim_cur;
+        limit.rlim_cur = n;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        return before;
+}
+
 static void check_refused(struct world *w, const char *why)
 {
         struct reload_outlook outlook = { 0 };
@@ -284,7 +297,7 @@ static void check_refused(struct world *w, const char *why)
 /* With what runs in the place of what only a start changes it would do; the next start would fail. */
 START_TEST(a_file_that_no_start_could_take_is_refused)
 {
-        struct rlimit few = { 30, 30 };
+        rlim_t usual;
         struct world w;
 
         world_init(&w);
@@ -293,8 +306,9 @@ START_TEST(a_file_that_no_start_could_take_is_refused)
         write_file(&w, "shards: 2\ncolour: red\nlisteners:\n  - path: %s\n", w.a);
         check_refused(&w, "broker.yaml:2:1: error: unknown key \"colour\"");
         write_file(&w, "shards: 2\nlisteners:\n  - path: %s\n", w.a);
-        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+        usual = limit_files(30);
         check_refused(&w, "a limit of 30 descriptors leaves none");
+        limit_files(usual);
         world_deinit(&w);
 }
 END_TEST
@@ -318,14 +332,14 @@ END_TEST
 
 START_TEST(another_limit_of_descriptors_is_a_change)
 {
-        struct rlimit fewer = { 200, 200 };
         struct reload_outlook outlook;
         struct buffer errors = { 0 };
         struct world w;
         char fits[16];
+        rlim_t usual;
 
         world_init(&w);
-        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &fewer), 0);
+        usual = limit_files(200);
         ck_assert_int_eq(reload_look(&w.reload, &outlook, &errors), 0);
         ck_assert_uint_lt(outlook.plan.max_clients, 200);
         snprintf(fits, sizeof(fits), "%u", outlook.plan.max_clients);
@@ -336,6 +350,7 @@ START_TEST(another_limit_of_descriptors_is_a_change)
         ck_assert_int_eq(reload_look(&w.reload, &outlook, &errors), 0);
         ck_assert_uint_eq(outlook.diff.n, 0);
         reload_outlook_deinit(&outlook);
+        limit_files(usual);
         world_deinit(&w);
 }
 END_TEST
@@ -472,33 +487,38 @@ START_TEST(a_change_that_fails_takes_back_those_before_it)
 }
 END_TEST
 
-START_TEST(the_number_of_names_is_bounded)
+/* As many as there can be, with names of this kind and round. */
+static int prepare_many(struct world *w, char kind, unsigned round, struct listeners_change **changep)
 {
         struct config_listener many[CONFIG_LISTENERS_MAX];
         struct config config = { .listeners = many, .n_listeners = CONFIG_LISTENERS_MAX };
         char names[CONFIG_LISTENERS_MAX][32];
+
+        for (unsigned i = 0; i < CONFIG_LISTENERS_MAX; i++) {
+                snprintf(names[i], sizeof(names[i]), "@%d.%c.%u.%u", (int)getpid(), kind, round, i);
+                many[i] = (struct config_listener){ .path = names[i], .backlog = 1 };
+        }
+        return listeners_prepare(w->reload.listeners, &config, changep);
+}
+
+/* Only those that were in use count. */
+START_TEST(the_number_of_names_is_bounded)
+{
         struct listeners_change *change;
         struct world w;
         unsigned round = 0;
 
         world_init(&w);
         log_set_level(LOG_LEVEL_ERROR);
-        for (;; round++) {
-                for (unsigned i = 0; i < CONFIG_LISTENERS_MAX; i++) {
-                        snprintf(names[i], sizeof(names[i]), "@%d.%u.%u", (int)getpid(), round, i);
-                        many[i] = (struct config_listener){ .path = names[i], .backlog = 1 };
-                }
-                if (listeners_prepare(w.reload.listeners, &config, &change))
-                        break;
-                listeners_cancel(change); /* a refused one uses none up */
-                ck_assert_int_eq(listeners_prepare(w.reload.listeners, &config, &change), 0);
+        while (prepare_many(&w, 'a', round, &change) == 0) {
+                listeners_cancel(change);
+                ck_assert_int_eq(prepare_many(&w, 'b', round++, &change), 0);
                 control_change(w.reload.control, change, 10);
         }
         ck_assert_uint_eq(round, (LISTENERS_NAMES_MAX - 1) / CONFIG_LISTENERS_MAX);
-        for (unsigned i = 0; i < CONFIG_LISTENERS_MAX; i++)
-                snprintf(names[i], sizeof(names[i]), "@%d.%u.%u", (int)getpid(), 0, i);
-        ck_assert_int_eq(listeners_prepare(w.reload.listeners, &config, &change), 0);
+        ck_assert_int_eq(prepare_many(&w, 'b', 0, &change), 0);
         control_change(w.reload.control, change, 10);
+        log_set_level(LOG_LEVEL_INFO);
         world_deinit(&w);
 }
 END_TEST
