@@ -142,7 +142,7 @@ def reload_opens_and_closes_listeners(env):
     old.publish("a", "2", 1)
     sub.message("a", "2")
     need(_refused(second), "a closed listener takes connections")
-    need(place.server.n_fds() == n_fds + 1, "descriptors")
+    env.until("a closed listener gives its descriptors back", lambda: place.server.n_fds() <= n_fds + 1)
 
     place.applied(place.text(listeners=[second, first]), "listeners")
     again = place.connect(second)
@@ -419,7 +419,7 @@ def reload_that_is_refused_changes_nothing(env):
              f"the file {what}: {line}")
         need(why in place.server.output()[log:], f"the file {what}, but the log says: {place.server.output()[log:]}")
         need(place.settings(asking) == before, f"the file {what}: the settings changed")
-        env.until(f"the file {what}: the {n_fds} descriptors of before", lambda: place.server.n_fds() == n_fds)
+        env.until(f"the file {what}: the {n_fds} descriptors of before", lambda: place.server.n_fds() <= n_fds)
         need(os.stat(place.server.path).st_mode == mode, f"the file {what}: the socket's mode changed")
         left = [name for name in place.listing() if name != "broker.yaml"]
         need(left == files, f"the file {what}: {files} became {left}")
