@@ -26,13 +26,14 @@
 #include "util/mem.h"
 
 #define ACCEPTOR_BATCH      64 /* connections of one door in one turn: others get theirs, and messages go out */
-#define ACCEPTOR_BACKOFF    0.1 /* seconds */
+#define ACCEPTOR_BACKOFF    0.1   /* seconds */
+#define ACCEPTOR_LAST_MAX   65536 /* connections of a door that goes; no queue is longer than that */
 #define ACCEPTOR_SHARDS_MAX 63
 
 struct door {
         ev_io io;
-        char *path;     /* what clients are told that they are connected to */
-        uint32_t flags; /* ADOPT_* */
+        const char *path; /* what clients are told that they are connected to */
+        uint32_t flags;   /* ADOPT_* */
         struct list link;
 };
 
@@ -200,15 +201,42 @@ struct acceptor *acceptor_new(const struct acceptor_options *options)
 void acceptor_add(struct acceptor *a, int fd, const char *path, uint32_t flags)
 {
         struct door *door = mem_zalloc(sizeof(*door));
-        size_t n = strlen(path) + 1;
 
-        door->path = memcpy(mem_alloc(n), path, n);
+        door->path = path;
         door->flags = flags;
         ev_io_init(&door->io, acceptor_on_readable, fd, EV_READ);
         door->io.data = a;
         list_add_tail(&a->doors, &door->link);
         if (!a->stats.paused)
                 ev_io_start(a->loop, &door->io);
+}
+
+static struct door *acceptor_door(struct acceptor *a, int fd)
+{
+        list_for_each (i, &a->doors) {
+                struct door *door = container_of(i, struct door, link);
+
+                if (door->io.fd == fd)
+                        return door;
+        }
+        return NULL;
+}
+
+void acceptor_remove(struct acceptor *a, int fd)
+{
+        struct door *door = acceptor_door(a, fd);
+
+        assert(door);
+        for (unsigned i = 0; i < ACCEPTOR_LAST_MAX && !a->stats.paused && acceptor_take(a, door); i++)
+                ;
+        ev_io_stop(a->loop, &door->io);
+        list_del(&door->link);
+        free(door);
+}
+
+void acceptor_set_max_clients(struct acceptor *a, unsigned max_clients)
+{
+        a->max_clients = max_clients;
 }
 
 void acceptor_stop(struct acceptor *a)
@@ -246,10 +274,7 @@ struct acceptor *acceptor_free(struct acceptor *a)
                 return NULL;
         acceptor_stop(a);
         list_for_each_safe (i, next, &a->doors) {
-                struct door *door = container_of(i, struct door, link);
-
-                free(door->path);
-                free(door);
+                free(container_of(i, struct door, link));
         }
         free(a);
         return NULL;

@@ -34,13 +34,18 @@ struct acceptor_stats {
 /* Ends the process when memory is out. */
 struct acceptor *acceptor_new(const struct acceptor_options *options);
 
-/* Stops its watchers; closes no listening socket. No shard may be left: their clients know a path of this.
- * Return: NULL. */
+/* Stops its watchers; closes no listening socket. Return: NULL. */
 struct acceptor *acceptor_free(struct acceptor *acceptor);
 
-/* Accepts from the listening, non-blocking socket fd; its clients get this path (a copy) and these ADOPT_*
- * flags. fd stays the caller's. */
+/* Accepts from the listening, non-blocking socket fd; its clients get this path, which outlives them, and these
+ * ADOPT_* flags. fd stays the caller's. */
 void acceptor_add(struct acceptor *acceptor, int fd, const char *path, uint32_t flags);
+
+/* Accepts those who wait at fd, which nobody finds any more, and forgets it. */
+void acceptor_remove(struct acceptor *acceptor, int fd);
+
+/* From here on; who is connected stays. */
+void acceptor_set_max_clients(struct acceptor *acceptor, unsigned max_clients);
 
 /* Stops accepting; counts go on. To be called before the listening sockets are closed. */
 void acceptor_stop(struct acceptor *acceptor);

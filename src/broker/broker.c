@@ -18,8 +18,10 @@
 #include "broker/config_policy.h"
 #include "broker/control.h"
 #include "broker/crew.h"
-#include "broker/listener.h"
+#include "broker/listeners.h"
 #include "broker/plan.h"
+#include "broker/policies.h"
+#include "broker/reload.h"
 #include "broker/service.h"
 #include "mesh/mesh.h"
 #include "reactor/choose.h"
@@ -41,17 +43,15 @@
 #define BROKER_LINGER_NS     (5 * NSEC_PER_SEC)
 
 struct broker {
-        const struct config *config;
-        struct plan plan;
-        struct policy *policy;
+        struct reload reload; /* the configuration and what runs by it */
+        char *file;           /* of reload */
+        uint16_t cpus[CONFIG_CPUS_MAX];
+        struct plan_machine machine; /* of reload; at the start */
         struct reactor_choice reactor;
-        struct listener *listeners; /* the configured ones, then the admin socket */
-        unsigned n_bound;
         struct mesh *mesh;
         struct waker_eventfd waker; /* of control's port */
         bool has_waker;
         struct crew *crew;
-        struct control *control;
         struct service service;
 };
 
@@ -75,50 +75,34 @@ static uint64_t broker_raise_files(void)
 /* Return: 0, BROKER_E_START. */
 static int broker_plan(struct broker *b)
 {
-        uint16_t cpus[CONFIG_CPUS_MAX];
-        struct plan_machine machine = { .cpus = cpus };
-        const struct config *config = b->config;
+        const struct config *config = b->reload.config;
+        struct buffer text = { 0 };
         unsigned cpu = 0;
-        int r = cpu_allowed(cpus, CONFIG_CPUS_MAX, &machine.n_cpus);
+        int r = cpu_allowed(b->cpus, CONFIG_CPUS_MAX, &b->machine.n_cpus);
 
         if (r < 0) {
                 log_error("cannot tell which CPUs may be used: %s", strerror(-r));
                 return BROKER_E_START;
         }
-        machine.n_files = broker_raise_files();
-        r = plan_make(&b->plan, config, &machine, &cpu);
-        if (r == PLAN_E_CPU)
-                log_error("cpus: CPU %u is not among those that this process may use", cpu);
-        else if (r)
-                log_error("a limit of %ju descriptors leaves none for clients", (uintmax_t)machine.n_files);
-        if (r)
-                return BROKER_E_START;
-        if (b->plan.max_clients < config->max_clients)
-                log_warning(
-                        "max_clients: %u does not fit into the limit of %ju descriptors; %u clients do, and "
-                        "that is the maximum now (raise the limit with LimitNOFILE= or ulimit -Hn)",
-                        config->max_clients, (uintmax_t)machine.n_files, b->plan.max_clients);
-        return 0;
+        b->machine.cpus = b->cpus;
+        b->machine.n_files = broker_raise_files();
+        b->reload.machine = &b->machine;
+        r = plan_make(&b->reload.plan, config, &b->machine, &cpu);
+        if (r) {
+                plan_explain(r, &b->machine, cpu, &text);
+                log_error("%s", (const char *)text.data);
+        } else if (plan_warning(&b->reload.plan, config, b->machine.n_files, &text)) {
+                log_warning("%s", (const char *)text.data);
+        }
+        buffer_deinit(&text);
+        return r ? BROKER_E_START : 0;
 }
 
 /* Return: 0, BROKER_E_START. */
 static int broker_bind(struct broker *b)
 {
-        const struct config *config = b->config;
-        struct config_listener admin = {
-                .path = config->admin, .mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1, .backlog = 64
-        };
-        unsigned n = config->n_listeners + !!config->admin;
-
-        b->listeners = mem_zalloc(n * sizeof(*b->listeners));
-        for (unsigned i = 0; i < n; i++) {
-                const struct config_listener *one = i < config->n_listeners ? &config->listeners[i] : &admin;
-
-                if (listener_bind(&b->listeners[i], one, LISTENER_PATIENCE_NS))
-                        return BROKER_E_START;
-                b->n_bound++;
-        }
-        return 0;
+        b->reload.listeners = listeners_new();
+        return listeners_bind(b->reload.listeners, b->reload.config) ? BROKER_E_START : 0;
 }
 
 static struct reactor_options broker_reactor_options(const struct broker *b)
@@ -126,9 +110,9 @@ static struct reactor_options broker_reactor_options(const struct broker *b)
         return (struct reactor_options){
                 .wake_fd = -1,
                 .receive_bytes = BROKER_RECEIVE_BYTES,
-                .ring = { .entries = b->config->io_uring_entries,
-                          .completions = 4 * b->config->io_uring_entries,
-                          .buffers = b->config->io_uring_buffers,
+                .ring = { .entries = b->reload.config->io_uring_entries,
+                          .completions = 4 * b->reload.config->io_uring_entries,
+                          .buffers = b->reload.config->io_uring_buffers,
                           .buffer_bytes = BROKER_BUFFER_BYTES,
                           .single_shot = b->reactor.single_shot },
         };
@@ -143,9 +127,9 @@ static int broker_reactor(struct broker *b)
         static const enum reactor_receive receive[] = { [CONFIG_RECEIVE_AUTO] = REACTOR_RECEIVE_AUTO,
                                                         [CONFIG_RECEIVE_MULTISHOT] = REACTOR_RECEIVE_MULTISHOT,
                                                         [CONFIG_RECEIVE_SINGLE] = REACTOR_RECEIVE_SINGLE };
-        struct reactor_wishes wishes = { .wish = wish[b->config->reactor],
-                                         .receive = receive[b->config->io_uring_receive],
-                                         .n = b->plan.n_shards };
+        struct reactor_wishes wishes = { .wish = wish[b->reload.config->reactor],
+                                         .receive = receive[b->reload.config->io_uring_receive],
+                                         .n = b->reload.plan.n_shards };
         struct reactor_options options = broker_reactor_options(b);
 
         if (reactor_choose(&b->reactor, &wishes, &options) == 0)
@@ -161,9 +145,9 @@ static struct shard_options broker_shard_options(const struct broker *b)
                 .reactor = broker_reactor_options(b),
                 .reactor_reason = b->reactor.why,
                 .now = clock_now,
-                .spin_ns = b->plan.spin_ns,
+                .spin_ns = b->reload.plan.spin_ns,
                 .drain_budget = BROKER_DRAIN_BUDGET,
-                .policy = b->policy,
+                .policy = policies_newest(b->reload.policies),
                 .linger_ns = BROKER_LINGER_NS,
                 .hash_key = hash_key_random(),
                 .owner = geteuid(),
@@ -174,9 +158,9 @@ static struct shard_options broker_shard_options(const struct broker *b)
 /* Return: 0, BROKER_E_START. */
 static int broker_mesh(struct broker *b)
 {
-        struct mesh_options options = { .n_ports = b->plan.n_shards + 1,
-                                        .capacity = b->config->ring_capacity,
-                                        .backlog_bytes = b->config->backlog_bytes };
+        struct mesh_options options = { .n_ports = b->reload.plan.n_shards + 1,
+                                        .capacity = b->reload.config->ring_capacity,
+                                        .backlog_bytes = b->reload.config->backlog_bytes };
         int r = mesh_new(&b->mesh, &options);
 
         if (r == 0)
@@ -186,25 +170,34 @@ static int broker_mesh(struct broker *b)
                 return BROKER_E_START;
         }
         b->has_waker = true;
-        mesh_set_waker(b->mesh, b->plan.n_shards, waker_eventfd_waker(&b->waker));
+        mesh_set_waker(b->mesh, b->reload.plan.n_shards, waker_eventfd_waker(&b->waker));
         return 0;
+}
+
+static bool broker_reload(void *arg)
+{
+        return reload_run(arg) == 0;
 }
 
 /* Return: 0, BROKER_E_START. */
 static int broker_control(struct broker *b)
 {
-        struct control_options options = { .port = mesh_port(b->mesh, b->plan.n_shards),
+        struct reload *reload = &b->reload;
+        unsigned n = reload->plan.n_shards;
+        struct port *port = mesh_port(b->mesh, n);
+        struct control_options options = { .port = port,
                                            .waker = &b->waker,
-                                           .n_shards = b->plan.n_shards,
-                                           .max_clients = b->plan.max_clients,
+                                           .n_shards = n,
+                                           .max_clients = reload->plan.max_clients,
                                            .service = &b->service,
-                                           .listeners = b->listeners,
-                                           .n_listeners = b->config->n_listeners };
+                                           .listeners = reload->listeners,
+                                           .reload = broker_reload,
+                                           .reload_arg = reload };
         int r;
 
-        if (b->config->admin)
-                options.admin = &b->listeners[b->config->n_listeners];
-        r = control_new(&b->control, &options);
+        reload->policies = policies_new(port, n, config_policy_new(reload->config, &reload->plan));
+        options.policies = reload->policies;
+        r = control_new(&reload->control, &options);
         if (r < 0)
                 log_error("cannot make the control thread's loop: %s", strerror(-r));
         return r < 0 ? BROKER_E_START : 0;
@@ -213,14 +206,11 @@ static int broker_control(struct broker *b)
 /* Return: 0, BROKER_E_START. */
 static int broker_crew(struct broker *b)
 {
-        struct crew_options options;
-
-        b->policy = config_policy_new(b->config, &b->plan);
-        options = (struct crew_options){ .n_shards = b->plan.n_shards,
-                                         .mesh = b->mesh,
-                                         .cpus = b->plan.cpu,
-                                         .must_pin = b->plan.must_pin,
-                                         .shard = broker_shard_options(b) };
+        struct crew_options options = { .n_shards = b->reload.plan.n_shards,
+                                        .mesh = b->mesh,
+                                        .cpus = b->reload.plan.cpu,
+                                        .must_pin = b->reload.plan.must_pin,
+                                        .shard = broker_shard_options(b) };
 
         return crew_new(&b->crew, &options) ? BROKER_E_START : 0;
 }
@@ -236,16 +226,16 @@ static void broker_announce(const struct broker *b)
 {
         struct buffer where = { 0 };
 
-        if (b->plan.pinning == PLAN_UNPINNED_BY_CONFIG)
+        if (b->reload.plan.pinning == PLAN_UNPINNED_BY_CONFIG)
                 buffer_printf(&where, "not pinned");
-        else if (b->plan.pinning == PLAN_UNPINNED_NO_SPARE)
+        else if (b->reload.plan.pinning == PLAN_UNPINNED_NO_SPARE)
                 buffer_printf(&where, "not pinned, since no CPU would be to spare");
         else
-                for (unsigned i = 0; i < b->plan.n_shards; i++)
-                        buffer_printf(&where, "%s%d", i ? "," : "pinned to CPU ", b->plan.cpu[i]);
-        log_info("brokerd %s: %u shard%s on %s, %.*s, at most %u clients", PACKAGE_VERSION, b->plan.n_shards,
-                 b->plan.n_shards == 1 ? "" : "s", b->reactor.ops->name, (int)buffer_size(&where),
-                 (const char *)buffer_view(&where).p, b->plan.max_clients);
+                for (unsigned i = 0; i < b->reload.plan.n_shards; i++)
+                        buffer_printf(&where, "%s%d", i ? "," : "pinned to CPU ", b->reload.plan.cpu[i]);
+        log_info("brokerd %s: %u shard%s on %s, %.*s, at most %u clients", PACKAGE_VERSION,
+                 b->reload.plan.n_shards, b->reload.plan.n_shards == 1 ? "" : "s", b->reactor.ops->name,
+                 (int)buffer_size(&where), (const char *)buffer_view(&where).p, b->reload.plan.max_clients);
         log_info("reactor %s%s: %s", b->reactor.ops->name, broker_receive_name(b), b->reactor.why);
         buffer_deinit(&where);
 }
@@ -269,7 +259,7 @@ static int broker_start(struct broker *b)
                 r = broker_crew(b);
         if (!r)
                 broker_announce(b);
-        if (!r && control_open(b->control))
+        if (!r && control_open(b->reload.control))
                 r = BROKER_E_START;
         return r;
 }
@@ -284,17 +274,19 @@ static void broker_drop_message(void *arg, const struct port_message *message)
 
 static void broker_deinit(struct broker *b)
 {
-        for (unsigned i = 0; i < b->n_bound; i++)
-                listener_close(&b->listeners[i]);
-        free(b->listeners);
-        b->control = control_free(b->control);
+        if (b->reload.listeners)
+                listeners_close(b->reload.listeners);
+        b->reload.control = control_free(b->reload.control);
         b->crew = crew_free(b->crew);
         if (b->mesh)
                 b->mesh = mesh_free(b->mesh, broker_drop_message, NULL);
         if (b->has_waker)
                 waker_eventfd_deinit(&b->waker);
         service_deinit(&b->service);
-        b->policy = config_policy_free(b->policy);
+        b->reload.listeners = listeners_free(b->reload.listeners);
+        b->reload.policies = policies_free(b->reload.policies);
+        b->reload.config = config_free(b->reload.config);
+        free(b->file);
 }
 
 static void broker_serve(struct broker *b)
@@ -303,7 +295,7 @@ static void broker_serve(struct broker *b)
 
         crew_go(b->crew);
         log_info("ready");
-        control_run(b->control, &deadline);
+        control_run(b->reload.control, &deadline);
         if (crew_join(b->crew, deadline)) {
                 log_error("a shard's thread does not end");
                 _exit(EXIT_FAILURE);
@@ -323,14 +315,27 @@ static void broker_keep_memory(void)
         mallopt(M_MMAP_THRESHOLD, 4 << 20);
 }
 
-int broker_run(const struct config *config)
+/* A name of the directory that the broker was started in is made one of the machine. */
+static char *broker_file(const char *file)
 {
-        struct broker b = { .config = config, .service = { .fd = -1 } };
+        char *dir = *file == '/' ? NULL : getcwd(NULL, 0);
+        struct buffer path = { 0 };
+
+        buffer_printf(&path, "%s%s%s", dir ? dir : "", dir ? "/" : "", file);
+        free(dir);
+        return (char *)path.data;
+}
+
+int broker_run(struct config *config)
+{
+        struct broker b = { .reload.config = config,
+                            .file = broker_file(config->file),
+                            .service = { .fd = -1 } };
         int r;
 
+        b.reload.file = b.file;
         broker_keep_memory();
         r = control_block_signals() ? BROKER_E_START : broker_start(&b);
-
         if (!r)
                 broker_serve(&b);
         broker_deinit(&b);

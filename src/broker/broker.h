@@ -15,6 +15,7 @@ enum {
  * The order of the start: the names of the sockets are taken first, so that a second broker fails before it
  * disturbs anything, and listen() comes last, when every shard is ready: a connect that succeeds is served.
  *
+ * The configuration is taken over. Its file is read again at SIGHUP, as broker/reload.h says.
  * Return: 0, BROKER_E_START.
  */
-int broker_run(const struct config *config);
+int broker_run(struct config *config);

@@ -8,11 +8,8 @@
 
 #include "broker/config.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "broker/config_check.h"
 #include "broker/config_option.h"
@@ -70,57 +67,6 @@ int config_parse(struct config **configp, const char *file, const void *bytes, s
         }
         *configp = config;
         return 0;
-}
-
-/* Reads at most size bytes. Return: 0, or errno with what failed in *whatp. */
-static int file_read(const char *file, uint8_t *bytes, size_t size, size_t *np, const char **whatp)
-{
-        size_t n = 0;
-        ssize_t got;
-        int fd, r = 0;
-
-        *whatp = "open";
-        fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
-                return errno;
-        *whatp = "read";
-        while (n < size) {
-                got = read(fd, bytes + n, size - n);
-                if (got == 0)
-                        break;
-                if (got > 0)
-                        n += (size_t)got;
-                else if (errno != EINTR) {
-                        r = errno;
-                        break;
-                }
-        }
-        close(fd);
-        *np = n;
-        return r;
-}
-
-int config_load(struct config **configp, const char *file, FILE *errors)
-{
-        uint8_t *bytes = mem_alloc(CONFIG_TREE_BYTES_MAX + 1);
-        struct config_report report;
-        const char *what;
-        size_t n = 0;
-        int r;
-
-        r = file_read(file, bytes, CONFIG_TREE_BYTES_MAX + 1, &n, &what);
-        if (r) {
-                config_report_init(&report, file, bytes_of(bytes, 0));
-                config_report_add(&report, CONFIG_REPORT_NOWHERE, 0, "cannot %s the configuration file: %s",
-                                  what, strerror(r));
-                config_report_print(&report, errors);
-                config_report_deinit(&report);
-                r = CONFIG_E_INVALID;
-        } else {
-                r = config_parse(configp, file, bytes, n, errors);
-        }
-        free(bytes);
-        return error_trace(r);
 }
 
 struct config *config_free(struct config *config)

@@ -146,6 +146,12 @@ enum {
  */
 int config_load(struct config **configp, const char *file, FILE *errors);
 
+/*
+ * config_load() for a broker that serves: it waits for nothing, takes plain files only, and refuses one whose
+ * last line does not end, since that is what a file looks like while somebody writes it.
+ */
+int config_load_again(struct config **configp, const char *file, FILE *errors);
+
 /* config_load() of n bytes that are at hand; file is what messages call them, and the config's file. */
 int config_parse(struct config **configp, const char *file, const void *bytes, size_t n, FILE *errors);
 

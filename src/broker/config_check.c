@@ -64,24 +64,6 @@ static void check_abstract(struct config_section *s)
         buffer_deinit(&text);
 }
 
-/* Two names of one file: the same but for doubled slashes and "." parts. */
-static bool same_path(const char *a, const char *b)
-{
-        if (*a == '@' || *b == '@')
-                return strcmp(a, b) == 0;
-        for (;;) {
-                while (*a == '/' && (a[1] == '/' || (a[1] == '.' && a[2] == '/')))
-                        a += a[1] == '/' ? 1 : 2;
-                while (*b == '/' && (b[1] == '/' || (b[1] == '.' && b[2] == '/')))
-                        b += b[1] == '/' ? 1 : 2;
-                if (*a != *b)
-                        return false;
-                if (!*a)
-                        return true;
-                a++, b++;
-        }
-}
-
 /* A socket that two want. */
 static void add_same_path(struct config_section *s, const char *option, struct config_section *other)
 {
@@ -105,7 +87,7 @@ static struct config_section *path_find(const struct config_section_value *liste
         for (unsigned i = 0; i < n; i++) {
                 const struct config_listener *listener = listeners->items[i].base;
 
-                if (listener->path && same_path(listener->path, path))
+                if (listener->path && strcmp(listener->path, path) == 0)
                         return &listeners->items[i];
         }
         return NULL;

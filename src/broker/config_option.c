@@ -42,11 +42,26 @@ static void word_suggest(const struct config_option *o, struct bytes text, struc
                 buffer_printf(why, "did you mean \"%s\"?", names[best]);
 }
 
+/* Leaves out doubled slashes and "." parts, so that each name of a file has one spelling and can be compared.
+ */
+static void path_squeeze(char *path)
+{
+        char *out = path;
+
+        if (*path != '/')
+                return;
+        for (const char *in = path; *in; *out++ = *in++)
+                while (*in == '/' && (in[1] == '/' || (in[1] == '.' && in[2] == '/')))
+                        in += in[1] == '/' ? 1 : 2;
+        *out = 0;
+}
+
 static void path_set(char **pathp, struct bytes text)
 {
         free(*pathp);
         *pathp = mem_zalloc(text.n + 1);
         memcpy(*pathp, text.p, text.n);
+        path_squeeze(*pathp);
 }
 
 static bool path_read(const struct config_option *o, struct bytes text, char **pathp, struct buffer *why)
@@ -355,6 +370,59 @@ bool config_option_write(const struct config_option *o, const void *base, struct
                 return true;
         }
         return false;
+}
+
+static void string_copy(char **to, const char *from)
+{
+        free(*to);
+        *to = from ? strcpy(mem_alloc(strlen(from) + 1), from) : NULL;
+}
+
+static void cpus_copy(struct config *to, const struct config *from)
+{
+        to->n_cpu_list = 0;
+        for (unsigned i = 0; i < from->n_cpu_list; i++)
+                config_cpus_add(to, from->cpu_list[i]);
+        to->cpus = from->cpus;
+}
+
+void config_option_copy(const struct config_option *o, void *to, const void *from)
+{
+        void *member = option_member(o, to);
+        const void *value = (const char *)from + o->offset;
+
+        switch (o->type) {
+        case CONFIG_TYPE_COUNT:
+        case CONFIG_TYPE_POWER2:
+        case CONFIG_TYPE_WORD:
+        case CONFIG_TYPE_MODE:
+        case CONFIG_TYPE_USER:
+        case CONFIG_TYPE_GROUP:
+        case CONFIG_TYPE_ACTIONS:
+                *(uint32_t *)member = *(const uint32_t *)value;
+                break;
+        case CONFIG_TYPE_SIZE:
+        case CONFIG_TYPE_TIME:
+                *(uint64_t *)member = *(const uint64_t *)value;
+                break;
+        case CONFIG_TYPE_SOCKET:
+        case CONFIG_TYPE_FILE:
+        case CONFIG_TYPE_PATH:
+        case CONFIG_TYPE_LISTENER:
+                string_copy(member, *(char *const *)value);
+                break;
+        case CONFIG_TYPE_CPUS:
+                cpus_copy(to, from);
+                break;
+        case CONFIG_TYPE_PATTERNS:
+        case CONFIG_TYPE_NAMES:
+        case CONFIG_TYPE_USERS:
+        case CONFIG_TYPE_GROUPS:
+        case CONFIG_TYPE_LISTENERS:
+        case CONFIG_TYPE_SLOW_RULES:
+        case CONFIG_TYPE_ACCESS_RULES:
+                assert(!"lists are read at every reload");
+        }
 }
 
 /* ---- what is expected */

@@ -111,6 +111,9 @@ void config_option_clear(const struct config_option *option, void *base);
 /* Writes the member as YAML on one line that config_option_read() takes; false: it has no value. */
 bool config_option_write(const struct config_option *option, const void *base, struct buffer *out);
 
+/* Gives the member of to the value that it has in from. Not for lists but that of CPUs. */
+void config_option_copy(const struct config_option *option, void *to, const void *from);
+
 /* Writes what values are good: `an integer 1..63 or "auto"`. */
 void config_option_expect(const struct config_option *option, struct buffer *out);
 

@@ -102,7 +102,7 @@ static void mdoc_option(const struct config_option *o, FILE *out)
                 fputs(".br\nIt must be given.\n", out);
         else if (*o->fallback)
                 fprintf(out, ".br\nDefault: %s.\n", o->fallback);
-        fprintf(out, ".br\nRead: at %s.\n", o->reloadable ? "start and at a reload" : "start");
+        fprintf(out, ".br\nA change takes effect at %s.\n", o->reloadable ? "a reload" : "the next start");
         buffer_deinit(&value);
 }
 

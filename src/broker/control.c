@@ -28,10 +28,14 @@ struct control {
         struct port *port;
         struct acceptor *acceptor;
         unsigned n_shards;
-        struct listener *listeners;
-        unsigned n_listeners;
-        struct listener *admin;
+        struct listeners *listeners;
+        struct policies *policies;
         unsigned max_clients;
+        bool (*reload)(void *arg);
+        void *reload_arg;
+        bool reload_wanted; /* a SIGHUP came */
+        uint64_t reloads, reloads_refused;
+        uint64_t reload_time;        /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */
         uint64_t start_time;         /* CLOCK_REALTIME seconds */
         struct acceptor_stats reset; /* when the counters that INFO shows were set to 0 last */
         int signal_fd;
@@ -89,15 +93,6 @@ static void control_arm_second_signal(void)
         pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void control_close_listeners(struct control *c)
-{
-        acceptor_stop(c->acceptor);
-        for (unsigned i = 0; i < c->n_listeners; i++)
-                listener_close(&c->listeners[i]);
-        if (c->admin)
-                listener_close(c->admin);
-}
-
 static void control_stop(struct control *c, const char *why)
 {
         uint64_t now = clock_now();
@@ -108,7 +103,8 @@ static void control_stop(struct control *c, const char *why)
         c->stop_deadline = now + CONTROL_STOP_NS;
         log_info("%s: stopping, %u clients", why, acceptor_clients(c->acceptor));
         service_tell(c->service, "STOPPING=1\nSTATUS=Stopping: %s", why);
-        control_close_listeners(c);
+        acceptor_stop(c->acceptor);
+        listeners_close(c->listeners);
         for (unsigned i = 0; i < c->n_shards; i++) {
                 struct message_stop *stop = port_send(c->port, i, MESSAGE_STOP, sizeof(*stop), PORT_UNCOUNTED);
 
@@ -149,18 +145,42 @@ static void control_on_wake(struct ev_loop *loop, ev_io *io, int events)
 
 static void control_on_signal(struct ev_loop *loop, ev_io *io, int events)
 {
+        struct control *c = io->data;
         struct signalfd_siginfo info;
 
         (void)loop;
         (void)events;
         while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
                 if (info.ssi_signo == SIGHUP)
-                        log_notice("SIGHUP is ignored: the configuration is read at the start only");
-                else if (((struct control *)io->data)->stopping)
+                        c->reload_wanted = true;
+                else if (c->stopping)
                         control_exit_at_once((int)info.ssi_signo); /* read before its handler ran */
                 else
-                        control_stop(io->data, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
+                        control_stop(c, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
         }
+}
+
+static void control_reload(struct control *c)
+{
+        bool good;
+
+        c->reload_wanted = false;
+        service_tell_reloading(c->service);
+        good = c->reload(c->reload_arg);
+        if (good) {
+                c->reloads++;
+                c->reload_time = (uint64_t)time(NULL);
+        } else {
+                c->reloads_refused++;
+        }
+        service_tell(c->service, "READY=1\nSTATUS=Serving%s", good ? "" : "; the last reload was refused");
+}
+
+void control_change(struct control *c, struct listeners_change *change, unsigned max_clients)
+{
+        c->max_clients = max_clients;
+        acceptor_set_max_clients(c->acceptor, max_clients);
+        listeners_commit(c->listeners, change, c->acceptor);
 }
 
 static void control_answer(struct control *c, const struct port_message *message)
@@ -186,6 +206,9 @@ static void control_answer(struct control *c, const struct port_message *message
                 .rejected_full = stats->rejected_full - since.rejected_full,
                 .accept_errors = stats->errors,
                 .max_clients = c->max_clients,
+                .reloads = c->reloads,
+                .reloads_refused = c->reloads_refused,
+                .reload_time = c->reload_time,
                 .pid = getpid(),
                 .accept_paused = stats->paused,
         };
@@ -205,6 +228,9 @@ static void control_on_message(void *arg, const struct port_message *message)
                 break;
         case MESSAGE_SHUTDOWN:
                 control_stop(c, "a client asked for it");
+                break;
+        case MESSAGE_POLICY_TAKEN:
+                policies_taken(c->policies, message->source);
                 break;
         case MESSAGE_STOPPED:
                 c->running &= ~bit(message->source);
@@ -277,8 +303,9 @@ int control_new(struct control **controlp, const struct control_options *options
         c->port = options->port;
         c->n_shards = options->n_shards;
         c->listeners = options->listeners;
-        c->n_listeners = options->n_listeners;
-        c->admin = options->admin;
+        c->policies = options->policies;
+        c->reload = options->reload;
+        c->reload_arg = options->reload_arg;
         c->max_clients = options->max_clients;
         c->service = options->service;
         c->start_time = (uint64_t)time(NULL);
@@ -312,22 +339,9 @@ struct control *control_free(struct control *c)
         return NULL;
 }
 
-static int control_open_one(struct control *c, struct listener *listener, uint32_t flags)
-{
-        if (listener_listen(listener))
-                return CONTROL_E_LISTEN;
-        acceptor_add(c->acceptor, listener->fd, listener->path, flags);
-        log_info("listening on %s%s", listener->path, flags & ADOPT_ADMIN ? " for administration" : "");
-        return 0;
-}
-
 int control_open(struct control *c)
 {
-        int r = 0;
-
-        for (unsigned i = 0; !r && i < c->n_listeners; i++)
-                r = control_open_one(c, &c->listeners[i], 0);
-        return !r && c->admin ? control_open_one(c, c->admin, ADOPT_ADMIN) : r;
+        return listeners_open(c->listeners, c->acceptor) ? CONTROL_E_LISTEN : 0;
 }
 
 static void control_turn(struct control *c)
@@ -337,6 +351,8 @@ static void control_turn(struct control *c)
         ev_run(c->loop, sleepy ? EVRUN_ONCE : EVRUN_NOWAIT);
         port_unpark(c->port);
         port_drain(c->port, CONTROL_DRAIN_BUDGET, control_on_message, c);
+        if (c->reload_wanted && !c->stopping)
+                control_reload(c);
         port_flush(c->port);
 }
 

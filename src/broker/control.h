@@ -3,7 +3,8 @@
 
 #include <stdint.h>
 
-#include "broker/listener.h"
+#include "broker/listeners.h"
+#include "broker/policies.h"
 #include "broker/service.h"
 #include "mesh/port.h"
 #include "mesh/waker.h"
@@ -15,6 +16,9 @@
  * Stop (SIGTERM, SIGINT or MESSAGE_SHUTDOWN): the sockets are closed and removed, the shards are told, and
  * control_run() returns when each of them has reported MESSAGE_STOPPED. From the first signal on, a second one
  * ends the process at once with 128 + its number. A shard that does not stop in time ends it with 1.
+ *
+ * SIGHUP calls the function that reloads, between two turns and once for all that came since the last one. None
+ * is lost from control_block_signals() on, and during a stop none counts.
  */
 struct control;
 
@@ -26,9 +30,10 @@ struct control_options {
         struct waker_eventfd *waker; /* of that port; the caller's */
         unsigned n_shards;
         unsigned max_clients;
-        struct listener *listeners; /* bound; the caller's, but closed here at a stop */
-        unsigned n_listeners;
-        struct listener *admin;  /* NULL: none */
+        struct listeners *listeners; /* bound; the caller's, but closed here at a stop */
+        struct policies *policies;   /* the caller's; told here what shards have taken */
+        bool (*reload)(void *arg);   /* return: whether what it found is good, and runs now */
+        void *reload_arg;
         struct service *service; /* the caller's; NULL: no service manager */
 };
 
@@ -52,6 +57,9 @@ struct control *control_free(struct control *control);
 
 /* Lets clients in: listens. Return: 0, CONTROL_E_LISTEN. */
 int control_open(struct control *control);
+
+/* Completes the change of the listeners, and lets in so many clients from here on. */
+void control_change(struct control *control, struct listeners_change *change, unsigned max_clients);
 
 /* Serves until the broker has stopped. *deadlinep: monotonic ns when the process must be gone. */
 void control_run(struct control *control, uint64_t *deadlinep);

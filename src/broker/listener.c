@@ -221,6 +221,8 @@ static int listener_dress(struct listener *l, const struct config_listener *conf
         l->dev = st.st_dev;
         l->ino = st.st_ino;
         l->made = true;
+        l->first_owner = st.st_uid;
+        l->first_group = st.st_gid;
         if ((config->owner != (uid_t)-1 || config->group != (gid_t)-1) &&
             lchown(l->path, config->owner, config->group) < 0)
                 return listener_refuse_errno(l, "chown");
@@ -246,9 +248,13 @@ int listener_bind(struct listener *l, const struct config_listener *config, uint
         size_t n = strlen(config->path);
         int r;
 
-        *l = (struct listener){
-                .path = strdup(config->path), .fd = -1, .lock = LOCK_INIT, .backlog = config->backlog
-        };
+        *l = (struct listener){ .path = strdup(config->path),
+                                .fd = -1,
+                                .lock = LOCK_INIT,
+                                .backlog = config->backlog,
+                                .mode = config->mode,
+                                .owner = config->owner,
+                                .group = config->group };
         if (!l->path)
                 mem_fail();
         if (n == 0 || (n == 1 && listener_abstract(l)))
@@ -271,21 +277,114 @@ int listener_listen(struct listener *l)
         return listen(l->fd, backlog) < 0 ? listener_refuse_errno(l, "listen") : 0;
 }
 
-static void listener_unlink(const struct listener *l)
+/* ------------------------------------------------------------------ while it is open */
+
+struct config_listener listener_config(const struct listener *l)
+{
+        return (struct config_listener){
+                .path = l->path, .mode = l->mode, .owner = l->owner, .group = l->group, .backlog = l->backlog
+        };
+}
+
+static bool listener_file_differs(const struct listener *l, const struct config_listener *config)
+{
+        return l->made && (l->mode != config->mode || l->owner != config->owner || l->group != config->group);
+}
+
+bool listener_differs(const struct listener *l, const struct config_listener *config)
+{
+        return l->backlog != config->backlog || listener_file_differs(l, config);
+}
+
+static bool listener_is_there(const struct listener *l)
 {
         struct stat st;
 
-        if (lstat(l->path, &st) < 0 || st.st_dev != l->dev || st.st_ino != l->ino)
-                return;
-        if (unlink(l->path) < 0)
+        return lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino;
+}
+
+static int listener_refuse_change(const struct listener *l, const char *why)
+{
+        log_error("cannot change the socket %s: %s", l->path, why);
+        return LISTENER_E_REFUSED;
+}
+
+static int listener_chmod(const struct listener *l, mode_t mode)
+{
+        return fchmodat(AT_FDCWD, l->path, mode, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
+}
+
+/* Owner and group, then the mode. Return: 0, an errno. */
+static int listener_redress(const struct listener *l, const struct config_listener *config)
+{
+        uid_t owner = config->owner == (uid_t)-1 ? l->first_owner : config->owner;
+        gid_t group = config->group == (gid_t)-1 ? l->first_group : config->group;
+
+        return lchown(l->path, owner, group) < 0 ? errno : listener_chmod(l, config->mode);
+}
+
+/* Between the two it has what both allow. Return: 0, LISTENER_E_REFUSED. */
+static int listener_change_file(const struct listener *l, const struct config_listener *config)
+{
+        struct config_listener before = listener_config(l);
+        int r, undone;
+
+        if (!listener_is_there(l))
+                return listener_refuse_change(l, "the file was removed or replaced");
+        r = listener_chmod(l, l->mode & config->mode);
+        if (r)
+                return listener_refuse_change(l, strerror(r));
+        r = listener_redress(l, config);
+        if (r == 0)
+                return 0;
+        undone = listener_redress(l, &before);
+        if (undone)
+                log_error("cannot give the socket %s its owner and mode back: %s", l->path, strerror(undone));
+        return listener_refuse_change(l, strerror(r));
+}
+
+static int listener_change_backlog(struct listener *l, unsigned backlog)
+{
+        unsigned before = l->backlog;
+        int r;
+
+        if (backlog == before)
+                return 0;
+        l->backlog = backlog;
+        r = listener_listen(l);
+        if (r)
+                l->backlog = before;
+        return r;
+}
+
+int listener_change(struct listener *l, const struct config_listener *config)
+{
+        unsigned backlog = l->backlog;
+
+        if (listener_change_backlog(l, config->backlog))
+                return LISTENER_E_REFUSED;
+        if (listener_file_differs(l, config) && listener_change_file(l, config)) {
+                listener_change_backlog(l, backlog);
+                return LISTENER_E_REFUSED;
+        }
+        l->mode = config->mode;
+        l->owner = config->owner;
+        l->group = config->group;
+        return 0;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+void listener_hide(struct listener *l)
+{
+        if (l->made && listener_is_there(l) && unlink(l->path) < 0)
                 log_warning("cannot remove the socket %s: %s", l->path, strerror(errno));
+        l->made = false;
 }
 
 void listener_close(struct listener *l)
 {
-        if (l->made)
-                listener_unlink(l);
-        l->made = false;
+        listener_hide(l);
         if (l->fd >= 0)
                 close(l->fd);
         l->fd = -1;

@@ -11,7 +11,8 @@
 /*
  * A listening Unix socket of the broker, a file or an abstract name. The life of one: listener_bind() takes the
  * lock and binds, so the name is ours but every connect is refused; listener_listen() opens it; and
- * listener_close() gives the name back. Called while the process has one thread, for the umask belongs to all.
+ * listener_close() gives the name back. Called by one thread, and no other one of the process makes files, for
+ * the umask belongs to all.
  */
 struct listener {
         char *path; /* as configured; owned */
@@ -21,6 +22,9 @@ struct listener {
         bool made;        /* the file is there, and dev and ino name it */
         dev_t dev;
         ino_t ino;
+        mode_t mode;              /* of the file, as configured */
+        uid_t owner, first_owner; /* of the file: as configured ((uid_t)-1: as it came), and as it came */
+        gid_t group, first_group; /* likewise */
 };
 
 #define LISTENER_PATH_MAX 107 /* bytes of a path or "@name"; the kernel cuts longer ones */
@@ -43,6 +47,23 @@ int listener_bind(struct listener *l, const struct config_listener *config, uint
 
 /* Lets clients connect. Return: 0, LISTENER_E_REFUSED. */
 int listener_listen(struct listener *l);
+
+/* Whether the configuration asks for another mode, owner, group or backlog than it has. */
+bool listener_differs(const struct listener *l, const struct config_listener *config);
+
+/*
+ * Gives an open listener the mode, owner, group and backlog of the configuration, whose path is its own. At no
+ * moment may somebody connect who may neither before nor after.
+ * Return: 0, LISTENER_E_REFUSED; it has what it had then, and why was logged.
+ */
+int listener_change(struct listener *l, const struct config_listener *config);
+
+/* What listener_change() would take to leave it as it is. The path is borrowed. */
+struct config_listener listener_config(const struct listener *l);
+
+/* Removes the file if it is still ours: nobody finds the socket any more, and those who wait at it can still be
+ * accepted. An abstract name goes with listener_close(). */
+void listener_hide(struct listener *l);
 
 /* Closes, removes the file if it is still ours, then gives up the lock. Idempotent, also after a failed bind.
  */

@@ -134,6 +134,7 @@ static int main_with_config(const struct arguments *args)
         } else {
                 log_set_level((enum log_level)config->log_level);
                 r = broker_run(config) ? MAIN_EXIT_FAILURE : EXIT_SUCCESS;
+                config = NULL;
         }
         config_free(config);
         return r;

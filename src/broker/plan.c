@@ -2,6 +2,8 @@
 
 #include "broker/plan.h"
 
+#include <inttypes.h>
+
 #include "broker/acceptor.h"
 
 /*
@@ -102,4 +104,25 @@ int plan_make(struct plan *planp, const struct config *config, const struct plan
                 plan.max_clients = (unsigned)(machine->n_files - reserved);
         *planp = plan;
         return 0;
+}
+
+void plan_explain(int error, const struct plan_machine *machine, unsigned cpu, struct buffer *out)
+{
+        if (error == PLAN_E_CPU)
+                buffer_printf(out, "cpus: CPU %u is not among those that this process may use", cpu);
+        else
+                buffer_printf(out, "a limit of %" PRIu64 " descriptors leaves none for clients",
+                              machine->n_files);
+}
+
+bool plan_warning(const struct plan *plan, const struct config *config, uint64_t n_files, struct buffer *out)
+{
+        if (plan->max_clients >= config->max_clients)
+                return false;
+        buffer_printf(out,
+                      "max_clients: %u does not fit into the limit of %" PRIu64
+                      " descriptors; %u clients do, and "
+                      "that is the maximum now (raise the limit with LimitNOFILE= or ulimit -Hn)",
+                      config->max_clients, n_files, plan->max_clients);
+        return true;
 }

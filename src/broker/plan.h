@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "broker/config.h"
+#include "util/buffer.h"
 
 /*
  * What a configuration comes to on this machine: how many shards, where they run, how many clients fit. Pure
@@ -47,6 +48,12 @@ enum {
  */
 int plan_make(struct plan *plan, const struct config *config, const struct plan_machine *machine,
               unsigned *cpup);
+
+/* Writes what plan_make() found wrong, as one line. */
+void plan_explain(int error, const struct plan_machine *machine, unsigned cpu, struct buffer *out);
+
+/* Writes, as one line, that fewer clients fit into n_files than are configured. Return: whether that is so. */
+bool plan_warning(const struct plan *plan, const struct config *config, uint64_t n_files, struct buffer *out);
 
 /* Descriptors that a broker of this configuration may need beside those of its clients. */
 uint64_t plan_files_reserved(const struct config *config, unsigned n_shards);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CONFIG: the settings that the broker was started with, for reading, and the reset of INFO's counters. */
+/* CONFIG: the settings of the policy that this shard has, for reading, and the reset of INFO's counters. */
 
 #include <ctype.h>
 
@@ -94,7 +94,7 @@ static enum command_result config_set(struct client *c, const struct request *re
                 command_error(
                         c,
                         "CONFIG SET failed (possibly related to argument '%s') - can't set immutable config: "
-                        "brokerd reads its configuration from its file, at the start",
+                        "brokerd reads its configuration from its file, at the start and at SIGHUP",
                         setting->name);
         return COMMAND_DONE;
 }
@@ -102,8 +102,8 @@ static enum command_result config_set(struct client *c, const struct request *re
 static enum command_result config_rewrite(struct client *c, const struct request *request)
 {
         (void)request;
-        command_error(c,
-                      "Rewriting config file: brokerd does not write its configuration, which nothing changes");
+        command_error(c, "Rewriting config file: brokerd does not write its configuration, which changes by "
+                         "its file only");
         return COMMAND_DONE;
 }
 
@@ -125,9 +125,9 @@ const struct command command_config_rows[] = {
           "Settings that the patterns match, and their values." },
         { "resetstat", 2, 0, config_resetstat, NULL, "server", NULL, "Sets the counters of INFO to 0." },
         { "rewrite", 2, 0, config_rewrite, NULL, "server", NULL,
-          "Is refused: nothing changes the configuration." },
+          "Is refused: the configuration changes by its file only." },
         { "set", -4, 0, config_set, NULL, "server", "<setting> <value> [<setting> <value> ...]",
-          "Is refused: the configuration is read from its file at the start." },
+          "Is refused: the configuration is read from its file, at the start and at SIGHUP." },
         COMMAND_HELP("server"),
         { 0 },
 };

@@ -178,6 +178,9 @@ static void info_broker(struct buffer *b, const struct info *info)
         info_number(b, "output_bytes", info->sum.output_bytes);
         info_number(b, "output_limit_closed", info->sum.output_limit_closed);
         info_number(b, "protocol_errors", info->sum.protocol_errors);
+        info_number(b, "reloads", info->control->reloads);
+        info_number(b, "reloads_refused", info->control->reloads_refused);
+        info_number(b, "reload_time", info->control->reload_time);
 }
 
 /* In the order in which they are written. */

@@ -118,6 +118,8 @@ struct control_status {
         uint64_t start_time; /* CLOCK_REALTIME seconds */
         uint64_t accepted, rejected_full, accept_errors;
         uint64_t max_clients;
+        uint64_t reloads, reloads_refused; /* of the configuration */
+        uint64_t reload_time; /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */
         int32_t pid;
         uint32_t accept_paused; /* out of descriptors now */
 };

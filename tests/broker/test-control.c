@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/config_policy.h"
 #include "mesh/mesh.h"
 #include "shard/message.h"
 #include "support/suite.h"
@@ -29,24 +30,54 @@ struct fake_shard {
         struct waker_eventfd waker;
         pthread_t thread;
         bool asks, deaf, stopped;
-        uint64_t deadline; /* of the stop */
+        unsigned n_policies;         /* received */
+        unsigned n_hold;             /* answered from so many on */
+        unsigned n_taken;            /* answered */
+        unsigned n_wanted;           /* asks for reloads until it has as many */
+        const struct policy *policy; /* the newest */
+        uint64_t deadline;           /* of the stop */
         struct control_status status;
         bool answered;
 };
 
 struct world {
         char dir[32], path[64];
-        struct listener listener;
+        struct listeners *listeners;
+        struct policies *policies;
+        unsigned n_reloads;
         struct mesh *mesh;
         struct waker_eventfd waker;
         struct control *control;
         struct fake_shard shards[SHARDS];
 };
 
+static void fake_ask(struct fake_shard *s)
+{
+        *(struct message_query *)port_send(s->port, SHARDS, MESSAGE_QUERY, sizeof(struct message_query),
+                                           PORT_UNCOUNTED) =
+                (struct message_query){ .ask = { .client = 7 }, .kind = QUERY_STATUS };
+}
+
+/* Until it answers it may still look at the one before. */
+static void fake_on_policy(struct fake_shard *s, const struct policy *policy)
+{
+        ck_assert(!s->policy || s->policy->limits.request_bytes == 64);
+        s->policy = policy;
+        s->n_policies++;
+        for (; s->n_policies >= s->n_hold && s->n_taken < s->n_policies; s->n_taken++)
+                port_send(s->port, SHARDS, MESSAGE_POLICY_TAKEN, 0, PORT_UNCOUNTED);
+        if (s->n_policies < s->n_wanted)
+                kill(getpid(), SIGHUP);
+        else if (s->n_policies == s->n_wanted)
+                fake_ask(s);
+}
+
 static void fake_on_message(void *arg, const struct port_message *message)
 {
         struct fake_shard *s = arg;
 
+        if (message->type == MESSAGE_POLICY)
+                fake_on_policy(s, ((const struct message_policy *)message->data)->policy);
         if (message->type == MESSAGE_STOP && !s->deaf) {
                 s->deadline = ((const struct message_stop *)message->data)->deadline;
                 s->stopped = true;
@@ -67,9 +98,7 @@ static void *fake_main(void *arg)
         struct fake_shard *s = arg;
 
         if (s->asks)
-                *(struct message_query *)port_send(s->port, SHARDS, MESSAGE_QUERY, sizeof(struct message_query),
-                                                   PORT_UNCOUNTED) =
-                        (struct message_query){ .ask = { .client = 7 }, .kind = QUERY_STATUS };
+                fake_ask(s);
         port_flush(s->port);
         while (!s->stopped) {
                 struct pollfd p = { .fd = s->waker.fd, .events = POLLIN };
@@ -98,24 +127,45 @@ static void world_leave(const struct world *w)
         ck_assert_int_eq(rmdir(w->dir), 0);
 }
 
+static struct policy *policy_new(struct world *w)
+{
+        struct config_listener one = { .path = w->path };
+        struct config config = { .listeners = &one, .n_listeners = 1, .max_request_bytes = 64 };
+        struct plan plan = { .max_clients = 77 };
+
+        return config_policy_new(&config, &plan);
+}
+
+/* A policy each time; every second reload is refused. */
+static bool on_reload(void *arg)
+{
+        struct world *w = arg;
+
+        policies_give(w->policies, policy_new(w));
+        return ++w->n_reloads % 2;
+}
+
 static void world_init(struct world *w)
 {
         struct mesh_options mesh = { .n_ports = SHARDS + 1, .capacity = 2, .backlog_bytes = 1 << 20 };
-        struct control_options options = { .waker = &w->waker,
-                                           .n_shards = SHARDS,
-                                           .max_clients = 77,
-                                           .listeners = &w->listener,
-                                           .n_listeners = 1 };
-        struct config_listener config = {
+        struct control_options options = {
+                .waker = &w->waker, .n_shards = SHARDS, .max_clients = 77, .reload = on_reload, .reload_arg = w
+        };
+        struct config_listener one = {
                 .path = w->path, .mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1, .backlog = 4
         };
+        struct config config = { .listeners = &one, .n_listeners = 1 };
 
-        ck_assert_int_eq(listener_bind(&w->listener, &config, 0), 0);
+        w->listeners = listeners_new();
+        ck_assert_int_eq(listeners_bind(w->listeners, &config), 0);
+        options.listeners = w->listeners;
         ck_assert_int_eq(control_block_signals(), 0);
         ck_assert_int_eq(mesh_new(&w->mesh, &mesh), 0);
         ck_assert_int_eq(waker_eventfd_init(&w->waker), 0);
         mesh_set_waker(w->mesh, SHARDS, waker_eventfd_waker(&w->waker));
         options.port = mesh_port(w->mesh, SHARDS);
+        w->policies = policies_new(options.port, SHARDS, policy_new(w));
+        options.policies = w->policies;
         ck_assert_int_eq(control_new(&w->control, &options), 0);
         for (unsigned i = 0; i < SHARDS; i++) {
                 struct fake_shard *s = &w->shards[i];
@@ -150,7 +200,8 @@ static void world_deinit(struct world *w)
         control_free(w->control);
         mesh_free(w->mesh, NULL, NULL);
         waker_eventfd_deinit(&w->waker);
-        listener_close(&w->listener);
+        listeners_free(w->listeners);
+        policies_free(w->policies);
 }
 
 START_TEST(a_query_is_answered_and_a_shutdown_stops_every_shard)
@@ -203,6 +254,7 @@ static void stop_by_signal(struct world *w)
         raise(SIGHUP);
         world_go(w);
         control_run(w->control, &deadline);
+        ck_assert_uint_eq(w->n_reloads, 0); /* it stops; nobody needs another configuration */
         world_deinit(w);
 }
 
@@ -211,6 +263,35 @@ START_TEST(a_signal_that_comes_before_serving_is_not_lost)
         struct world w;
 
         ck_assert_int_eq(in_child(stop_by_signal, &w), 0);
+}
+END_TEST
+
+static void reload_by_signals(struct world *w)
+{
+        uint64_t deadline, before = (uint64_t)time(NULL);
+        const struct control_status *status = &w->shards[1].status;
+
+        world_init(w);
+        w->shards[0].n_hold = 3;
+        w->shards[1].n_wanted = 5;
+        for (int i = 0; i < 10; i++)
+                raise(SIGHUP); /* during the start: one */
+        world_go(w);
+        control_run(w->control, &deadline);
+        ck_assert(w->shards[1].answered);
+        ck_assert_uint_eq(w->n_reloads, 5);
+        ck_assert_uint_eq(status->reloads, 3);
+        ck_assert_uint_eq(status->reloads_refused, 2);
+        ck_assert_uint_ge(status->reload_time, before);
+        ck_assert_uint_le(status->reload_time, (uint64_t)time(NULL));
+        world_deinit(w);
+}
+
+START_TEST(each_sighup_reloads_once_and_policies_outlive_their_use)
+{
+        struct world w;
+
+        ck_assert_int_eq(in_child(reload_by_signals, &w), 0);
 }
 END_TEST
 
@@ -279,6 +360,7 @@ static void add(TCase *cases)
 {
         tcase_add_test(cases, a_query_is_answered_and_a_shutdown_stops_every_shard);
         tcase_add_test(cases, a_signal_that_comes_before_serving_is_not_lost);
+        tcase_add_test(cases, each_sighup_reloads_once_and_policies_outlive_their_use);
         tcase_add_test(cases, a_second_signal_ends_the_process_at_once);
         tcase_add_test(cases, a_shard_that_does_not_stop_is_not_waited_for);
 }

@@ -592,8 +592,60 @@ START_TEST(abstract_name_is_exclusive_and_makes_no_file)
 }
 END_TEST
 
+/* As a user who may not give files away. */
+static void change_owner(struct place *p)
+{
+        struct config_listener wanted = p->config;
+        struct listener l;
+        struct stat st;
+
+        if (geteuid() == 0) {
+                ck_assert_int_eq(chown(p->dir, 65534, 65534), 0);
+                ck_assert_int_eq(setgid(65534), 0);
+                ck_assert_int_eq(setuid(65534), 0);
+        }
+        p->config.mode = 0640;
+        ck_assert_int_eq(listener_bind(&l, &p->config, 0), 0);
+        ck_assert_int_eq(listener_listen(&l), 0);
+        wanted.mode = 0604;
+        wanted.owner = 0;
+        wanted.backlog = 3;
+        ck_assert(listener_differs(&l, &wanted));
+        ck_assert_int_eq(listener_change(&l, &wanted), LISTENER_E_REFUSED);
+        ck_assert_int_eq(stat(p->socket, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 0777, 0640);
+        ck_assert(!listener_differs(&l, &p->config));
+        wanted.owner = (uid_t)-1;
+        ck_assert_int_eq(listener_change(&l, &wanted), 0);
+        ck_assert_int_eq(stat(p->socket, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 0777, 0604);
+        ck_assert(!listener_differs(&l, &wanted));
+        ck_assert_int_eq(try_connect(p->socket), 0);
+        listener_close(&l);
+        ck_assert(!exists(p->socket));
+}
+
+START_TEST(a_change_that_is_not_allowed_is_taken_back)
+{
+        struct place p;
+        int status;
+        pid_t pid;
+
+        place_init(&p);
+        pid = fork();
+        if (pid == 0) {
+                change_owner(&p);
+                _exit(0);
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_int_eq(status, 0);
+        place_deinit(&p);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_test(cases, a_change_that_is_not_allowed_is_taken_back);
         tcase_add_test(cases, socket_and_lock_are_there_while_serving_and_gone_after);
         tcase_add_test(cases, nobody_can_connect_between_bind_and_listen);
         tcase_add_test(cases, mode_is_exact_under_any_umask);

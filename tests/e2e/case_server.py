@@ -159,9 +159,10 @@ def config_cannot_be_changed(env):
     c = env.connect()
     for args in (("maxclients", "5"), ("MAXCLIENTS", "5", "nosuch", "1")):
         c.expect_error("ERR CONFIG SET failed (possibly related to argument 'maxclients') - can't set immutable "
-                       "config: brokerd reads its configuration from its file, at the start", "CONFIG", "SET", *args)
-    c.expect_error("ERR Rewriting config file: brokerd does not write its configuration, which nothing changes",
-                   "CONFIG", "REWRITE")
+                       "config: brokerd reads its configuration from its file, at the start and at SIGHUP",
+                       "CONFIG", "SET", *args)
+    c.expect_error("ERR Rewriting config file: brokerd does not write its configuration, which changes by its file "
+                   "only", "CONFIG", "REWRITE")
 
 
 @case()

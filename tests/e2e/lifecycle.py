@@ -494,10 +494,39 @@ class Signals(Broker):
         self.expect_pong()
         self.stop()
 
-    def test_sighup_is_noted_and_ignored(self):
-        self.start(self.config("shards: 1"))
+    def test_a_sighup_during_the_start_is_a_reload_once_it_serves(self):
+        self.need_strace()  # it delays the start
+        config = self.config("shards: 1")
+        tracer = self.spawn(config, wrap=["strace", "-f", "-qq", "-o", self.at("trace"), "-e", "trace=listen",
+                                          "-e", "inject=listen:delay_enter=300000"])
+        wait_until("it has bound", lambda: os.path.exists(self.path))
+        os.kill(child_of(tracer.pid), signal.SIGHUP)
+        wait_until("it reloads", lambda: "reloaded" in self.log())
+        self.assertRegex(self.log(), r" ready\n.*: nothing changed\n")
+        self.expect_pong()
+        os.kill(child_of(tracer.pid), signal.SIGTERM)
+        self.expect_end(0, DEADLINE)
+
+    def test_the_file_of_the_start_is_read_again_by_an_absolute_name(self):
+        self.config("shards: 1")
+        self.start("broker.yaml")
+        self.config("shards: 1", "max_clients: 7")
         self.process.send_signal(signal.SIGHUP)
-        wait_until("SIGHUP is noted", lambda: "SIGHUP" in self.log())
+        wait_until("it reloads", lambda: f"reloaded {self.at('broker.yaml')}: 1 change (max_clients)" in self.log())
+        self.stop()
+
+    def test_a_configuration_from_a_pipe_serves_and_is_not_read_again(self):
+        with open(self.config("shards: 1"), "rb") as file, open(self.at("log"), "wb") as log:
+            self.process = subprocess.Popen([BROKERD, "-c", "/dev/stdin"], stdin=subprocess.PIPE, stdout=log, stderr=log,
+                                            cwd=self.dir)
+            self.process.stdin.write(file.read())
+            self.process.stdin.close()
+        self.addCleanup(self.process.wait)
+        self.addCleanup(self.process.kill)
+        wait_until("the broker is ready", self.ready)
+        self.process.send_signal(signal.SIGHUP)
+        wait_until("it refuses", lambda: "reload refused: 1 error in /dev/stdin" in self.log())
+        self.assertIn("not a plain file", self.log())
         self.expect_pong()
         self.stop()
 

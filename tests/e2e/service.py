@@ -52,6 +52,20 @@ class Notify(Service):
         self.expect_end(0)
 
 
+    def test_a_reload_is_told_while_it_lasts_and_when_it_is_over(self):
+        self.start_service("shards: 1")
+        self.hear()
+        for text, end in (("max_clients: 7", "Serving"), ("colour: red", "Serving; the last reload was refused")):
+            self.config("shards: 1", text)
+            before = time.monotonic()
+            self.process.send_signal(signal.SIGHUP)
+            begin = self.hear()
+            self.assertEqual((begin["RELOADING"], len(begin)), ("1", 2))
+            self.assertLessEqual(before, int(begin["MONOTONIC_USEC"]) / 1e6 + 1e-6)
+            self.assertEqual(self.hear(), {"READY": "1", "STATUS": end})
+        self.stop()
+
+
 class Watchdog(Service):
     def test_it_is_told_twice_as_often_as_it_wants(self):
         began = time.monotonic()

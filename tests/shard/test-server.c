@@ -305,14 +305,14 @@ START_TEST(config_is_read_only_and_for_administrators)
         check(0, c, "CONFIG SET maxCLIENTS 5\r\n",
               "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - can't set immutable "
               "config: "
-              "brokerd reads its configuration from its file, at the start\r\n");
+              "brokerd reads its configuration from its file, at the start and at SIGHUP\r\n");
         check(0, c, "CONFIG SET nosuch 5\r\n",
               "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'\r\n");
         check(0, c, "CONFIG SET maxclients 5 save\r\n", "-ERR syntax error\r\n");
         check(0, c, "CONFIG SET maxclients\r\n", "-ERR wrong number of arguments for 'config|set' command\r\n");
         check(0, c, "CONFIG REWRITE\r\n",
-              "-ERR Rewriting config file: brokerd does not write its configuration, which nothing "
-              "changes\r\n");
+              "-ERR Rewriting config file: brokerd does not write its configuration, which changes "
+              "by its file only\r\n");
         check(0, c, "CONFIG HELP x\r\n", "-ERR wrong number of arguments for 'config|help' command\r\n");
         check(0, other, "CONFIG GET *\r\n", noperm);
         check(0, other, "CONFIG SET maxclients 5\r\n", noperm);

@@ -840,7 +840,7 @@ static void expect_counters(char *text, size_t size, unsigned n, const char *say
                 "# "
                 "Broker\r\nshards:%u\r\nreactor:fake\r\nreactor_reason:\r\nmessages_in:2\r\nmessages_out:%u\r\n"
                 "mesh_sent:%llu\r\nwakes_sent:%llu\r\noutput_bytes:76\r\noutput_limit_closed:0\r\n"
-                "protocol_errors:1\r\n",
+                "protocol_errors:1\r\nreloads:7\r\nreloads_refused:8\r\nreload_time:9\r\n",
                 n + 2, 2 * n + 3, bytes_in, bytes_out, n, 2 * n, sent, wakes);
 }
 

@@ -40,9 +40,13 @@ static void control_on_message(void *arg, const struct port_message *m)
                 break;
         case MESSAGE_QUERY: {
                 const struct message_query *query = m->data;
-                struct control_status status = {
-                        .pid = 4711, .max_clients = 100, .accepted = 55, .rejected_full = 66
-                };
+                struct control_status status = { .pid = 4711,
+                                                 .max_clients = 100,
+                                                 .accepted = 55,
+                                                 .rejected_full = 66,
+                                                 .reloads = 7,
+                                                 .reloads_refused = 8,
+                                                 .reload_time = 9 };
                 uint8_t *p = port_send(cl->control, m->source, MESSAGE_ANSWER,
                                        sizeof(query->ask) + sizeof(status), PORT_UNCOUNTED);
 

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "broker/reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "broker/config_policy.h"
+#include "broker/config_text.h"
+#include "util/log.h"
+#include "util/mem.h"
+
+#define RELOAD_VALUE_MAX 120 /* bytes of a value in the log */
+
+/* ------------------------------------------------------------------ look */
+
+static uint64_t reload_files(void)
+{
+        struct rlimit limit;
+
+        return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : limit.rlim_cur;
+}
+
+/* Return: 0, RELOAD_E_REFUSED. */
+static int reload_read(const char *file, struct config **configp, struct buffer *errors)
+{
+        char *text = NULL;
+        size_t n = 0;
+        FILE *out = open_memstream(&text, &n);
+        int r = out ? config_load_again(configp, file, out) : -ENOMEM;
+
+        if (!out || fclose(out))
+                mem_fail();
+        if (r < 0)
+                buffer_printf(errors, "%s: %s\n", file, strerror(-r));
+        buffer_put(errors, text, n);
+        free(text);
+        return r ? RELOAD_E_REFUSED : 0;
+}
+
+/* Return: 0, RELOAD_E_REFUSED. */
+static int reload_plan(const struct reload *reload, const struct config *config, struct plan *plan,
+                       struct buffer *errors)
+{
+        struct plan_machine machine = *reload->machine;
+        unsigned cpu = 0;
+        int r;
+
+        machine.n_files = reload_files();
+        r = plan_make(plan, config, &machine, &cpu);
+        if (!r)
+                return 0;
+        plan_explain(r, &machine, cpu, errors);
+        buffer_printf(errors, "\n");
+        return RELOAD_E_REFUSED;
+}
+
+/* The limit of descriptors may have changed since, and with it what max_clients comes to. */
+static void reload_note_clients(const struct reload *reload, struct reload_outlook *outlook)
+{
+        char before[16], after[16];
+
+        if (outlook->plan.max_clients == reload->plan.max_clients ||
+            config_diff_find(&outlook->diff, "max_clients"))
+                return;
+        snprintf(before, sizeof(before), "%u", reload->plan.max_clients);
+        snprintf(after, sizeof(after), "%u", outlook->plan.max_clients);
+        config_diff_add(&outlook->diff, "max_clients", before, after, true);
+}
+
+int reload_look(const struct reload *reload, struct reload_outlook *outlook, struct buffer *errors)
+{
+        struct reload_outlook o = { 0 };
+        struct plan next_start;
+        int r = reload_read(reload->file, &o.config, errors);
+
+        if (r)
+                return r;
+        config_diff_init(&o.diff, reload->config, o.config);
+        r = reload_plan(reload, o.config, &next_start, errors);
+        config_keep(o.config, reload->config);
+        if (!r)
+                r = reload_plan(reload, o.config, &o.plan, errors);
+        if (r) {
+                reload_outlook_deinit(&o);
+                return r;
+        }
+        reload_note_clients(reload, &o);
+        *outlook = o;
+        return 0;
+}
+
+void reload_outlook_deinit(struct reload_outlook *outlook)
+{
+        config_diff_deinit(&outlook->diff);
+        outlook->config = config_free(outlook->config);
+}
+
+/* ------------------------------------------------------------------ the log */
+
+/* The excerpts of the file, with their line numbers in front, and the count are for terminals. */
+static bool reload_is_error(struct bytes line)
+{
+        static const struct bytes count = BYTES_LITERAL("brokerd: ");
+
+        return line.n && !strchr(" 0123456789", line.p[0]) &&
+               (line.n < count.n || memcmp(line.p, count.p, count.n));
+}
+
+/* Each error is one line of the log. Return: their number. */
+static unsigned reload_log_errors(const struct buffer *errors)
+{
+        struct bytes text = buffer_view(errors);
+        unsigned n_errors = 0;
+
+        while (text.n) {
+                const uint8_t *end = memchr(text.p, '\n', text.n);
+                size_t n = end ? (size_t)(end - text.p) : text.n;
+
+                if (reload_is_error(bytes_of(text.p, n))) {
+                        log_error("%.*s", (int)n, (const char *)text.p);
+                        n_errors++;
+                }
+                n += end != NULL;
+                text = bytes_of(text.p + n, text.n - n);
+        }
+        return n_errors;
+}
+
+/* Return: RELOAD_E_REFUSED. */
+static int reload_refuse(const struct reload *reload, const char *what, unsigned n)
+{
+        struct buffer file = { 0 };
+
+        config_text_put(&file, bytes_str(reload->file));
+        log_error("reload refused: %u %s%s in %s; the running configuration stays", n, what, n == 1 ? "" : "s",
+                  (const char *)file.data);
+        buffer_deinit(&file);
+        return RELOAD_E_REFUSED;
+}
+
+static void reload_put_changes(const struct config_diff *diff, bool now, struct buffer *out)
+{
+        const char *comma = "";
+
+        for (size_t i = 0; i < diff->n; i++) {
+                const struct config_change *change = &diff->changes[i];
+
+                if (change->now != now)
+                        continue;
+                buffer_printf(out, "%s%s", comma, change->key);
+                if (!now)
+                        buffer_printf(out, " %.*s -> %.*s", RELOAD_VALUE_MAX, change->running, RELOAD_VALUE_MAX,
+                                      change->next);
+                comma = ", ";
+        }
+}
+
+static void reload_log_result(const struct reload *reload, const struct config_diff *diff)
+{
+        size_t n = config_diff_count(diff, true), n_later = config_diff_count(diff, false);
+        struct buffer text = { 0 };
+
+        config_text_put(&text, bytes_str(reload->file));
+        if (n) {
+                buffer_printf(&text, ": %zu change%s (", n, n == 1 ? "" : "s");
+                reload_put_changes(diff, true, &text);
+                buffer_printf(&text, ")");
+        } else {
+                buffer_printf(&text, n_later ? ": nothing changes now" : ": nothing changed");
+        }
+        if (n_later) {
+                buffer_printf(&text, "; at the next start: ");
+                reload_put_changes(diff, false, &text);
+        }
+        log_write(n_later ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "reloaded %s", (const char *)text.data);
+        buffer_deinit(&text);
+}
+
+/* ------------------------------------------------------------------ apply */
+
+static void reload_apply(struct reload *reload, struct reload_outlook *outlook, struct listeners_change *change)
+{
+        struct buffer warning = { 0 };
+
+        if (plan_warning(&outlook->plan, outlook->config, reload_files(), &warning))
+                log_warning("%s", (const char *)warning.data);
+        buffer_deinit(&warning);
+        policies_give(reload->policies, config_policy_new(outlook->config, &outlook->plan));
+        control_change(reload->control, change, outlook->plan.max_clients);
+        config_free(reload->config);
+        reload->config = outlook->config;
+        reload->plan = outlook->plan;
+        outlook->config = NULL;
+}
+
+/* What happens is logged by the more talkative of the two levels. Return: 0, RELOAD_E_REFUSED. */
+static int reload_change(struct reload *reload, struct reload_outlook *outlook)
+{
+        int before = reload->config->log_level, after = outlook->config->log_level;
+        struct listeners_change *change = NULL;
+
+        if (config_diff_count(&outlook->diff, true)) {
+                if (listeners_prepare(reload->listeners, outlook->config, &change))
+                        return RELOAD_E_REFUSED;
+                log_set_level((enum log_level)(after > before ? after : before));
+                reload_apply(reload, outlook, change);
+        }
+        reload_log_result(reload, &outlook->diff);
+        log_set_level((enum log_level)after);
+        return 0;
+}
+
+int reload_run(struct reload *reload)
+{
+        struct reload_outlook outlook;
+        struct buffer errors = { 0 };
+        int r = reload_look(reload, &outlook, &errors);
+        unsigned n = reload_log_errors(&errors);
+
+        buffer_deinit(&errors);
+        if (r)
+                return reload_refuse(reload, "error", n);
+        r = reload_change(reload, &outlook);
+        reload_outlook_deinit(&outlook);
+        return r ? reload_refuse(reload, "listener that cannot be had", 1) : 0;
+}
