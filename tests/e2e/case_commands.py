@@ -281,7 +281,9 @@ def info_tells_about_the_broker(env):
         c.message("broker", "x")
     _, after = _info(asker, "broker")
     need(list(after) == ["shards", "reactor", "reactor_reason", "messages_in", "messages_out", "mesh_sent",
-                         "wakes_sent", "output_bytes", "output_limit_closed", "protocol_errors"], f"{after}")
+                         "wakes_sent", "output_bytes", "output_limit_closed", "protocol_errors", "denied_publish",
+                         "denied_subscribe", "denied_admin", "denied_connections", "subscriptions_ended",
+                         "messages_withheld"], f"{after}")
     need(int(after["messages_in"]) == int(fields["messages_in"]) + 1, f"{fields} {after}")
     need(int(after["messages_out"]) == int(fields["messages_out"]) + len(clients), f"{fields} {after}")
     need(int(after["mesh_sent"]) >= int(fields["mesh_sent"]) + env.shards - 1, f"{fields} {after}")
