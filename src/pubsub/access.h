@@ -139,12 +139,13 @@ struct access_verdicts {
         } of[_ACCESS_QUESTION_N];
 };
 
-/* Return: whether it is known that the class may. verdicts may be NULL. */
+extern const struct access_verdicts access_nothing_known;
+
+/* Return: whether it is known that the class may. */
 static inline bool access_known_allowed(const struct access_verdicts *verdicts,
                                         const struct access_class *class, enum access_question question)
 {
-        return verdicts && verdicts->generation == class->generation &&
-               verdicts->of[question].allowed & class->bit;
+        return verdicts->generation == class->generation && verdicts->of[question].allowed & class->bit;
 }
 
 /* Answers from what is kept, or finds it out and keeps it. */

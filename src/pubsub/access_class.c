@@ -347,6 +347,8 @@ void access_explain(struct buffer *b, const struct access_verdict *verdict)
 
 /* -------------------------------------------------------------------------------------------- kept verdicts */
 
+const struct access_verdicts access_nothing_known;
+
 /* Return: 1 allowed, 0 denied, -1 not known. */
 static int verdicts_look(struct access_verdicts *verdicts, const struct access_class *class,
                          enum access_question question)

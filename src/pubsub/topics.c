@@ -132,6 +132,7 @@ static struct topic *topic_new(struct topics *topics, enum topic_kind kind, uint
         topic->kind = kind;
         topic->hash = hash;
         topic->name_size = (uint32_t)name.n;
+        topic->verdicts = &access_nothing_known;
         topic->reserved = kind != TOPIC_PATTERN && topics_is_reserved(name);
         if (name.n > 0)
                 memcpy(topic->name, name.p, name.n);
@@ -153,7 +154,8 @@ static void topic_destroy(struct topics *topics, struct topic *topic)
         else if (topic->kind == TOPIC_PATTERN)
                 patterns_remove(&topics->patterns, &topic->pattern);
         free(topic->members);
-        free(topic->verdicts);
+        if (topic->verdicts != &access_nothing_known)
+                free((void *)(uintptr_t)topic->verdicts);
         free(topic);
 }
 
@@ -346,9 +348,9 @@ struct subscription *subscriber_check_next(struct subscriber *subscriber)
 
 struct access_verdicts *topic_verdicts(struct topic *topic)
 {
-        if (!topic->verdicts)
+        if (topic->verdicts == &access_nothing_known)
                 topic->verdicts = mem_zalloc(sizeof(*topic->verdicts));
-        return topic->verdicts;
+        return (struct access_verdicts *)(uintptr_t)topic->verdicts;
 }
 
 struct subscription *topics_subscription(const struct topics *topics, const struct subscriber *subscriber,

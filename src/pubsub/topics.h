@@ -93,9 +93,9 @@ struct topic {
         uint32_t n_pending;
         uint32_t name_size;
         enum topic_kind kind;
-        uint32_t n_hear_less;             /* of the members, those that hear less */
-        bool reserved;                    /* by TOPICS_RESERVED */
-        struct access_verdicts *verdicts; /* what was found out about the name; NULL: nothing */
+        uint32_t n_hear_less;                   /* of the members, those that hear less */
+        bool reserved;                          /* by TOPICS_RESERVED */
+        const struct access_verdicts *verdicts; /* what was found out about the name */
         uint8_t name[];
 };
 

@@ -18,35 +18,41 @@ void deliver_deinit(struct deliver *d)
                 d->stage[p] = stage_unref(d->stage[p]);
 }
 
-/* The same for those who may hear messages to that channel. */
-__attribute__((noinline)) static uint32_t deliver_permitted(struct shard *s, struct topic *topic,
-                                                            struct topic *channel, const uint32_t *start)
+/* Queues the range for those members who may hear messages to that channel. Out of line, so that the usual way
+ * is short. */
+__attribute__((noinline)) static void deliver_permitted(struct shard *s, struct topic *topic,
+                                                        struct topic *channel, const uint32_t *start,
+                                                        uint32_t messages)
 {
         const struct deliver *d = &s->deliver;
-        uint32_t n = 0;
+        uint64_t withheld = 0;
 
         for (uint32_t i = 0; i < topic->n_members; i++) {
                 struct client *c = client_of_subscriber(topic->members[i].subscriber);
                 unsigned p = c->subscriber.protocol;
 
-                if (!permit_hears(c, topic, channel))
+                if (!permit_hears(c, topic, channel)) {
+                        withheld += messages;
                         continue;
+                }
                 outq_slice(c->messages, &s->chunks, d->stage[p], start[p], d->stage[p]->used - start[p]);
                 shard_touch(s, c);
-                n++;
         }
-        return n;
+        s->status.messages_out -= withheld;
+        s->status.messages_withheld += withheld;
 }
 
-/* Queues a range of the stages for every member of a topic; it holds messages to that channel. Return: how many
- * got it. */
-static uint32_t deliver_members(struct shard *s, struct topic *topic, struct topic *channel,
-                                const uint32_t *start)
+/* Queues a range of the stages, which holds messages to that channel, for every member of a topic. */
+static void deliver_members(struct shard *s, struct topic *topic, struct topic *channel, const uint32_t *start,
+                            uint32_t messages)
 {
         const struct deliver *d = &s->deliver;
 
-        if (!permit_all_hear(s, topic))
-                return deliver_permitted(s, topic, channel, start);
+        s->status.messages_out += (uint64_t)topic->n_members * messages;
+        if (!permit_all_hear(s, topic)) {
+                deliver_permitted(s, topic, channel, start, messages);
+                return;
+        }
         for (uint32_t i = 0; i < topic->n_members; i++) {
                 struct client *c = client_of_subscriber(topic->members[i].subscriber);
                 unsigned p = c->subscriber.protocol;
@@ -54,13 +60,6 @@ static uint32_t deliver_members(struct shard *s, struct topic *topic, struct top
                 outq_slice(c->messages, &s->chunks, d->stage[p], start[p], d->stage[p]->used - start[p]);
                 shard_touch(s, c);
         }
-        return topic->n_members;
-}
-
-static void deliver_count(struct shard *s, const struct topic *topic, uint32_t receivers, uint32_t messages)
-{
-        s->status.messages_out += (uint64_t)receivers * messages;
-        s->status.messages_withheld += (uint64_t)(topic->n_members - receivers) * messages;
 }
 
 void deliver_settle(struct shard *s)
@@ -72,7 +71,7 @@ void deliver_settle(struct shard *s)
                 return;
         d->run = NULL;
         PROBE4(deliver, topic_name(topic).p, topic->name_size, d->run_messages, topic->n_members);
-        deliver_count(s, topic, deliver_members(s, topic, topic, d->run_start), d->run_messages);
+        deliver_members(s, topic, topic, d->run_start, d->run_messages);
 }
 
 /* Whether every stage that the topic's members need has room for one more frame. */
@@ -145,7 +144,7 @@ static void deliver_once(struct shard *s, struct topic *topic, struct topic *to,
                 start[p] = d->stage[p] ? d->stage[p]->used : 0;
         deliver_encode(d, topic, channel, payload);
         PROBE4(deliver, channel.p, channel.n, 1, topic->n_members);
-        deliver_count(s, topic, deliver_members(s, topic, to, start), 1);
+        deliver_members(s, topic, to, start, 1);
 }
 
 static void deliver_run(struct shard *s, struct topic *topic, struct bytes payload)

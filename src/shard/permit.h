@@ -47,13 +47,16 @@ bool permit_command(struct client *c, const struct command *command, const struc
  */
 bool permit_queued(struct client *c, const struct command *command, const struct request *request);
 
-/* Whether nothing speaks against a PUBLISH at first sight. topic: of the channel; NULL: nobody wants it. */
+/*
+ * Whether nothing speaks against a PUBLISH at first sight. topic: of the channel; NULL: nobody wants it. Of a
+ * channel of the broker nothing is ever kept.
+ */
 static inline bool permit_is_plain(const struct client *c, const struct topic *topic, struct bytes channel)
 {
         if (!topic)
                 return !c->class && !(channel.n && channel.p[0] == TOPICS_RESERVED[0]);
-        return !topic->reserved &&
-               (!c->class || access_known_allowed(topic->verdicts, c->class, ACCESS_MAY_PUBLISH));
+        return c->class ? access_known_allowed(topic->verdicts, c->class, ACCESS_MAY_PUBLISH)
+                        : !topic->reserved;
 }
 
 /* Whether the client may publish there; answers the error if not. */
