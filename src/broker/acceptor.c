@@ -105,12 +105,30 @@ static void acceptor_reject(struct acceptor *a, int fd)
         close(fd);
 }
 
+/*
+ * The peer's supplementary groups. Where the kernel does not tell them the primary one has to do, which comes
+ * with the credentials. Return: how many, in *groupsp, which the caller frees.
+ */
+static uint32_t acceptor_groups(int fd, uint32_t **groupsp)
+{
+        socklen_t size = 0;
+
+        *groupsp = NULL;
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
+                return 0;
+        *groupsp = mem_alloc(size);
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, *groupsp, &size) < 0)
+                return 0;
+        return (uint32_t)(size / sizeof(**groupsp));
+}
+
 /* Takes fd over. */
 static void acceptor_hand_out(struct acceptor *a, int fd, const struct door *door)
 {
         struct ucred peer;
         socklen_t size = sizeof(peer);
         struct message_adopt *adopt;
+        uint32_t *groups, n_groups;
         unsigned shard;
 
         if (acceptor_full(a, door)) {
@@ -124,14 +142,20 @@ static void acceptor_hand_out(struct acceptor *a, int fd, const struct door *doo
                 return;
         }
         shard = acceptor_least_loaded(a);
-        adopt = port_send(a->port, shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
+        n_groups = acceptor_groups(fd, &groups);
+        adopt = port_send(a->port, shard, MESSAGE_ADOPT,
+                          (uint32_t)(sizeof(*adopt) + n_groups * sizeof(*groups)), PORT_UNCOUNTED);
         *adopt = (struct message_adopt){ .id = ++a->last_id,
                                          .path = door->path,
                                          .fd = fd,
                                          .flags = door->flags,
                                          .pid = peer.pid,
                                          .uid = peer.uid,
-                                         .gid = peer.gid };
+                                         .gid = peer.gid,
+                                         .n_groups = n_groups };
+        if (n_groups)
+                memcpy(adopt + 1, groups, n_groups * sizeof(*groups));
+        free(groups);
         a->load[shard]++;
         a->n_clients++;
         a->n_admins += !!(door->flags & ADOPT_ADMIN);

@@ -169,11 +169,11 @@ static bool search_each(const struct segment *s, struct bytes *text)
         return false;
 }
 
-/* Sets a token's bit in the row of every byte that it accepts. Rows are n_words long, word is the first row's.
- */
-static void automaton_class(uint64_t *word, size_t n_words, uint64_t bit, const uint8_t *p, size_t n)
+/* The bytes that the class at p accepts; n: its size. */
+static struct glob_set class_set(const uint8_t *p, size_t n)
 {
         uint32_t begins[256] = { 0 }, ends[256] = { 0 }, open = 0;
+        struct glob_set set = { 0 };
         uint8_t lo, hi;
         bool negated;
         size_t i = class_start(p, n, &negated);
@@ -185,10 +185,22 @@ static void automaton_class(uint64_t *word, size_t n_words, uint64_t bit, const 
         for (unsigned c = 0; c < 256; c++) {
                 open += begins[c];
                 if ((open > 0) != negated)
-                        word[c * n_words] |= bit;
+                        set.words[c / 64] |= UINT64_C(1) << c % 64;
                 open -= ends[c];
         }
         GLOB_STEPS(256);
+        return set;
+}
+
+/* Sets a token's bit in the row of every byte that it accepts. Rows are n_words long, word is the first row's.
+ */
+static void automaton_class(uint64_t *word, size_t n_words, uint64_t bit, const uint8_t *p, size_t n)
+{
+        struct glob_set set = class_set(p, n);
+
+        for (unsigned c = 0; c < 256; c++)
+                if (glob_set_has(&set, (uint8_t)c))
+                        word[c * n_words] |= bit;
 }
 
 static void automaton_token(uint64_t *word, size_t n_words, uint64_t bit, const uint8_t *p, size_t n)
@@ -317,4 +329,20 @@ struct bytes glob_literal_suffix(struct bytes pattern)
                         start = i + size;
         }
         return start < pattern.n ? bytes_skip(pattern, start) : bytes_of(pattern.p, 0);
+}
+
+size_t glob_token(struct bytes pattern, struct glob_set *set)
+{
+        const uint8_t *p = pattern.p;
+        size_t size = p[0] == '*' ? 1 : token_size(p, pattern.n);
+        uint8_t c = p[p[0] == '\\' && size == 2];
+
+        if (p[0] == '[') {
+                *set = class_set(p, size);
+                return size;
+        }
+        memset(set, p[0] == '?' ? 0xff : 0, sizeof(*set));
+        if (!memchr("*?", p[0], 2))
+                set->words[c / 64] |= UINT64_C(1) << c % 64;
+        return size;
 }

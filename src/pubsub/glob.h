@@ -2,6 +2,8 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "util/bytes.h"
 
@@ -30,6 +32,23 @@
  * is searched and, without memory, at most pattern.n * text.n steps.
  */
 bool glob_match(struct bytes pattern, struct bytes text);
+
+/* A set of byte values. */
+struct glob_set {
+        uint64_t words[4];
+};
+
+static inline bool glob_set_has(const struct glob_set *set, uint8_t c)
+{
+        return set->words[c / 64] >> c % 64 & 1;
+}
+
+/*
+ * Reads what a pattern begins with: a '*', whose set is empty, or something that takes one byte out of a set. A
+ * pattern matches a text that is not empty as if each '*' took any number of bytes. The pattern is not empty.
+ * Return: the bytes of the pattern that were read.
+ */
+size_t glob_token(struct bytes pattern, struct glob_set *set);
 
 /*
  * Bytes at the pattern's start and end that match only themselves, without escapes: what an index can use.

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pubsub/access.h"
 #include "util/bits.h"
 #include "util/mem.h"
 #include "util/plant.h"
@@ -131,6 +132,8 @@ static struct topic *topic_new(struct topics *topics, enum topic_kind kind, uint
         topic->kind = kind;
         topic->hash = hash;
         topic->name_size = (uint32_t)name.n;
+        topic->verdicts = &access_nothing_known;
+        topic->reserved = kind != TOPIC_PATTERN && topics_is_reserved(name);
         if (name.n > 0)
                 memcpy(topic->name, name.p, name.n);
         table_add(&topics->by_name[kind], hash, topic);
@@ -151,6 +154,8 @@ static void topic_destroy(struct topics *topics, struct topic *topic)
         else if (topic->kind == TOPIC_PATTERN)
                 patterns_remove(&topics->patterns, &topic->pattern);
         free(topic->members);
+        if (topic->verdicts != &access_nothing_known)
+                free((void *)(uintptr_t)topic->verdicts);
         free(topic);
 }
 
@@ -304,6 +309,50 @@ void subscriber_set_protocol(struct subscriber *subscriber, unsigned protocol)
         subscriber->protocol = (uint8_t)protocol;
 }
 
+void subscriber_set_hears_less(struct subscriber *subscriber, bool hears_less)
+{
+        if (subscriber->hears_less == hears_less)
+                return;
+        list_for_each (i, &subscriber->subscriptions) {
+                struct subscription *s = container_of(i, struct subscription, link);
+
+                if (s->live && s->topic->kind == TOPIC_PATTERN)
+                        s->topic->n_hear_less += hears_less ? 1 : UINT32_MAX;
+        }
+        subscriber->hears_less = hears_less;
+}
+
+void subscriber_check_begin(struct subscriber *subscriber)
+{
+        subscriber->cursor = list_empty(&subscriber->subscriptions) ? NULL : subscriber->subscriptions.next;
+}
+
+/* The cursor moves on behind what it stood at. */
+static void cursor_move(struct subscriber *subscriber)
+{
+        struct list *next = subscriber->cursor->next;
+
+        subscriber->cursor = next == &subscriber->subscriptions ? NULL : next;
+}
+
+struct subscription *subscriber_check_next(struct subscriber *subscriber)
+{
+        struct subscription *s;
+
+        if (!subscriber->cursor)
+                return NULL;
+        s = container_of(subscriber->cursor, struct subscription, link);
+        cursor_move(subscriber);
+        return s;
+}
+
+struct access_verdicts *topic_verdicts(struct topic *topic)
+{
+        if (topic->verdicts == &access_nothing_known)
+                topic->verdicts = mem_zalloc(sizeof(*topic->verdicts));
+        return (struct access_verdicts *)(uintptr_t)topic->verdicts;
+}
+
 struct subscription *topics_subscription(const struct topics *topics, const struct subscriber *subscriber,
                                          enum topic_kind kind, struct bytes name)
 {
@@ -328,6 +377,12 @@ struct subscription *topics_subscribe(struct topics *topics, struct subscriber *
         return s;
 }
 
+/* Only what patterns match can be too much. */
+static bool hears_less(const struct topic *topic, const struct subscriber *subscriber)
+{
+        return subscriber->hears_less && topic->kind == TOPIC_PATTERN;
+}
+
 static void member_add(struct topic *topic, struct subscription *s)
 {
         if (topic->n_members == topic->cap_members) {
@@ -337,6 +392,7 @@ static void member_add(struct topic *topic, struct subscription *s)
         s->index = topic->n_members++;
         topic->members[s->index] = (struct member){ s->subscriber, s };
         topic->n_protocol[s->subscriber->protocol]++;
+        topic->n_hear_less += hears_less(topic, s->subscriber);
 }
 
 /* The last member takes the place; what is far too large shrinks, so memory follows the number of members. */
@@ -347,6 +403,7 @@ static void member_remove(struct topic *topic, struct subscription *s)
         topic->members[s->index] = last;
         last.subscription->index = s->index;
         topic->n_protocol[s->subscriber->protocol]--;
+        topic->n_hear_less -= hears_less(topic, s->subscriber);
         if (topic->n_members == 0) {
                 free(topic->members);
                 topic->members = NULL;
@@ -380,6 +437,8 @@ void topics_unsubscribe(struct topics *topics, struct subscription *subscription
         uint64_t was = topic_subscriptions(topic);
 
         table_remove(&topics->subscriptions, subscription_hash(subscription->subscriber, topic), subscription);
+        if (subscription->subscriber->cursor == &subscription->link)
+                cursor_move(subscription->subscriber);
         list_del(&subscription->link);
         subscription->subscriber->n[topic->kind]--;
         subscription->subscriber->n_all--;

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "pubsub/patterns.h"
 #include "util/bytes.h"
@@ -35,12 +36,17 @@ enum topic_kind {
 
 #define TOPICS_CACHE_MAX (16u << 20) /* bytes of all match caches of a table, but one is always kept */
 
+/* What begins with this is a channel, or shard channel, to which the broker alone publishes. */
+#define TOPICS_RESERVED "__brokerd__:"
+
 #define SUBSCRIBER_PROTOCOLS 2 /* subscribers are counted by what they are encoded for: 0 RESP2, 1 RESP3 */
 
 struct subscriber {
         struct list subscriptions; /* of struct subscription, in the order made */
         uint32_t n[_TOPIC_KIND_N]; /* subscriptions by kind, pending ones included */
         uint32_t n_all;            /* the sum */
+        struct list *cursor;       /* of subscriber_check_next(), in subscriptions; NULL: none */
+        bool hears_less;           /* not all that its patterns match is for it */
         uint8_t protocol;          /* below SUBSCRIBER_PROTOCOLS; change it by subscriber_set_protocol() */
 };
 
@@ -48,7 +54,7 @@ struct subscription {
         struct list link; /* in subscriber.subscriptions */
         struct subscriber *subscriber;
         struct topic *topic;
-        uint32_t index; /* in topic.members when live */
+        uint32_t index; /* in topic.members when live; while it is pending, the owner's */
         bool live;
 };
 
@@ -87,10 +93,20 @@ struct topic {
         uint32_t n_pending;
         uint32_t name_size;
         enum topic_kind kind;
+        uint32_t n_hear_less;                   /* of the members, those that hear less */
+        bool reserved;                          /* by TOPICS_RESERVED */
+        const struct access_verdicts *verdicts; /* what was found out about the name */
         uint8_t name[];
 };
 
 struct topics;
+struct access_verdicts; /* pubsub/access.h */
+
+static inline bool topics_is_reserved(struct bytes name)
+{
+        return name.n >= sizeof(TOPICS_RESERVED) - 1 &&
+               !memcmp(name.p, TOPICS_RESERVED, sizeof(TOPICS_RESERVED) - 1);
+}
 
 /*
  * key: of the table. recent_max: channels without subscribers to keep for their match cache; at least the last
@@ -110,6 +126,19 @@ void subscriber_init(struct subscriber *subscriber, unsigned protocol);
 
 /* Moves the counts of all topics that it is a member of. */
 void subscriber_set_protocol(struct subscriber *subscriber, unsigned protocol);
+
+/* Likewise: counts it among those that hear less, or no more. */
+void subscriber_set_hears_less(struct subscriber *subscriber, bool hears_less);
+
+/*
+ * A walk over its subscriptions in order, during which they may be made and ended: from the first one, and what
+ * is made meanwhile comes at its end. Return: NULL: there are no more.
+ */
+void subscriber_check_begin(struct subscriber *subscriber);
+struct subscription *subscriber_check_next(struct subscriber *subscriber);
+
+/* Where verdicts on the topic's name are kept. */
+struct access_verdicts *topic_verdicts(struct topic *topic);
 
 /* Return: the subscription (pending or live) of this subscriber, NULL when there is none. */
 struct subscription *topics_subscription(const struct topics *topics, const struct subscriber *subscriber,

@@ -15,6 +15,7 @@
 
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/permit.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
 #include "util/mem.h"
@@ -35,6 +36,7 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         list_init(&c->dirty);
         list_init(&c->waiting);
         list_init(&c->linger);
+        list_init(&c->unchecked);
         for (unsigned i = 0; i < _CLIENT_TIMER_N; i++)
                 c->timers[i].kind = i;
         subscriber_init(&c->subscriber, WRITER_RESP2);
@@ -47,11 +49,16 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         c->uid = adopt->uid;
         c->gid = adopt->gid;
         c->adopt_flags = adopt->flags;
-        c->admin = adopt->uid == 0 || adopt->uid == s->options.owner;
+        c->n_groups = adopt->n_groups;
+        if (c->n_groups)
+                c->groups = memcpy(mem_alloc(c->n_groups * sizeof(*c->groups)), adopt + 1,
+                                   c->n_groups * sizeof(*c->groups));
+        permit_classify(c);
         list_add_tail(&s->clients, &c->all);
         table_add(&s->clients_by_id, hash_word(c->id), c);
         s->status.clients++;
         s->ops->add(s->reactor, &c->stream);
+        permit_enter(c);
 }
 
 static bool client_has_id(const void *item, const void *key)
@@ -89,6 +96,7 @@ static void client_teardown(struct client *c)
                 gather_tell(s, &c->gather->batch); /* what the drop below takes back */
         gather_cancel(c);
         list_del(&c->waiting);
+        list_del(&c->unchecked);
         c->wait = CLIENT_RUNS;
         client_drop_subscriptions(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
         transaction_drop(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
@@ -201,6 +209,8 @@ void client_free(struct client *c)
         if (c->adopt_flags & ADOPT_ADMIN)
                 s->closed.n_admins++;
         free(c->protocol_error);
+        free(c->user);
+        free((void *)(uintptr_t)c->groups);
         free(c->name);
         free(c->lib_name);
         free(c->lib_version);
@@ -387,6 +397,12 @@ void client_on_drained(struct client *c)
         timers_stop(&c->shard->timers, &c->timers[CLIENT_TIMER_SOFT]);
         if (c->end == CLIENT_FINISHING)
                 client_close(c);
+}
+
+void client_set_identity(struct client *c, const char *user)
+{
+        client_set_text(&c->user, user ? bytes_str(user) : (struct bytes){ 0 });
+        permit_classify(c);
 }
 
 void client_set_text(char **field, struct bytes value)

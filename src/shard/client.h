@@ -17,6 +17,7 @@
  * state machine of its end.
  */
 
+struct access_class;
 struct command;
 struct shard;
 struct gather;
@@ -65,7 +66,8 @@ struct client {
         bool eof;    /* the peer sends no more */
         bool killed; /* as good as closed: in shard.ended, or finishing with its time over */
         bool admin;
-        bool no_evict, no_touch; /* as the client said; nothing comes of it, there are no keys */
+        const struct access_class *class; /* NULL: it may do everything but administer */
+        bool no_evict, no_touch;          /* as the client said; nothing comes of it, there are no keys */
         uint32_t adopt_flags;
         struct transaction *transaction; /* from MULTI to the reply of EXEC; NULL: none */
         struct reader reader;
@@ -82,6 +84,10 @@ struct client {
         uint64_t born;                       /* monotonic ns */
         const char *path;                    /* of the listener that it came by */
         char *name, *lib_name, *lib_version; /* NULL: not set */
+        char *user;                          /* the name by which it authenticated; NULL: it did not */
+        struct list unchecked;               /* in shard.unchecked */
+        const uint32_t *groups;              /* supplementary ones, of its process as it connected */
+        uint32_t n_groups;
         pid_t pid;
         uid_t uid;
         gid_t gid;
@@ -169,6 +175,9 @@ void client_close_at_limit(struct client *c);
 
 /* One of an open client's timers was due, and is stopped. */
 void client_on_timer(struct client *c, enum client_timer kind);
+
+/* It authenticated by this name, or, NULL, is nobody in particular again. What it may do is found out anew. */
+void client_set_identity(struct client *c, const char *user);
 
 /* Keeps a copy of a name; an empty value clears it. */
 void client_set_text(char **field, struct bytes value);

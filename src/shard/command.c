@@ -13,6 +13,7 @@
 #include "shard/counts.h"
 #include "shard/foreign.h"
 #include "shard/gather.h"
+#include "shard/permit.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
 #include "util/plant.h"
@@ -338,11 +339,8 @@ static bool command_permitted(struct client *c, const struct command *command, c
                                second);
                 return false;
         }
-        if ((command->flags | (parent ? parent->flags : 0)) & COMMAND_ADMIN && !c->admin &&
-            !(command->flags & COMMAND_OPEN)) {
-                command_error_coded(c, "NOPERM only uid 0 and the broker's own user may administer it");
+        if (!permit_command(c, command, parent))
                 return false;
-        }
         if (c->subscriber.protocol == WRITER_RESP2 && client_subscriptions(c) &&
             !(command->flags & COMMAND_SUBSCRIBED)) {
                 command_refuse(c, command,
@@ -366,9 +364,11 @@ enum command_result command_call(struct client *c, const struct command *command
         enum command_result r;
 
         r = command->run(c, request);
-        if (command->flags & COMMAND_COLLECTS && client_is_silent(c))
+        if (command->flags & COMMAND_COLLECTS && client_is_silent(c) && r != COMMAND_REFUSED)
                 client_push_flush(c);
-        if (r != COMMAND_WAIT) {
+        if (r == COMMAND_REFUSED) {
+                count->rejected++;
+        } else if (r != COMMAND_WAIT) {
                 count->calls++;
                 count->failed += *errors > before; /* less: it reset the counters */
         }
@@ -385,6 +385,11 @@ static enum command_result command_run(struct client *c, const struct request *r
                 return COMMAND_DONE;
         }
         if (c->transaction && !(command->flags & COMMAND_AT_ONCE)) {
+                if (!permit_queued(c, command, request)) {
+                        command_counter(c, command, parent)->rejected++;
+                        transaction_spoil(c, false);
+                        return COMMAND_DONE;
+                }
                 transaction_queue(c, command, parent, request);
                 return COMMAND_DONE;
         }
@@ -415,6 +420,17 @@ static enum command_result command_dispatch_other(struct client *c, const struct
         return COMMAND_DONE;
 }
 
+/* Counts a PUBLISH that was executed without a look-up, or refused. */
+static inline enum command_result command_published(struct client *c, const struct command *command,
+                                                    uint64_t *calls, enum command_result r)
+{
+        if (r < COMMAND_WAIT)
+                ++*calls;
+        else if (r == COMMAND_REFUSED)
+                command_counter(c, command, NULL)->rejected++;
+        return r;
+}
+
 enum command_result command_dispatch(struct client *c, const struct request *request)
 {
         struct shard *s = c->shard;
@@ -424,14 +440,12 @@ enum command_result command_dispatch(struct client *c, const struct request *req
                 if (bytes_is(request->argv[0], "publish")) {
                         c->command = s->publish;
                         r = command_publish(c, request);
-                        *s->publish_calls += r != COMMAND_WAIT;
-                        return r;
+                        return command_published(c, s->publish, s->publish_calls, r);
                 }
                 if (bytes_is(request->argv[0], "spublish")) {
                         c->command = s->spublish;
                         r = command_spublish(c, request);
-                        *s->spublish_calls += r != COMMAND_WAIT;
-                        return r;
+                        return command_published(c, s->spublish, s->spublish_calls, r);
                 }
         }
         if (!PLANTED(7))

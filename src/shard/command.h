@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "resp/reader.h"
+#include "util/buffer.h"
 #include "util/bytes.h"
 
 /*
@@ -13,6 +14,7 @@
  */
 
 struct client;
+struct subscription;
 
 enum {
         COMMAND_SUBSCRIBED = 1 << 0, /* allowed in a subscribed RESP2 connection */
@@ -27,8 +29,9 @@ enum {
 
 enum command_result {
         COMMAND_DONE,
-        COMMAND_YIELD, /* done, but it took long: others come first before the client's next request */
-        COMMAND_WAIT,  /* not executed: the client waits (client.wait says for what) and the request stays */
+        COMMAND_YIELD,   /* done, but it took long: others come first before the client's next request */
+        COMMAND_WAIT,    /* not executed: the client waits (client.wait says for what) and the request stays */
+        COMMAND_REFUSED, /* not executed: it may not, as was answered */
 };
 
 struct command {
@@ -141,6 +144,10 @@ uint64_t command_publish_gates(struct client *c, struct bytes channel, bool shar
 
 /* Makes the client wait for one of them. Return: COMMAND_WAIT. */
 enum command_result command_wait_gate(struct client *c, uint64_t gates);
+
+/* Ends a subscription that the client did not end, as a command would: appends what tells it to shard.reply,
+ * and to batch what other shards have to know; NULL: nobody is told. */
+void command_end_subscription(struct client *c, struct buffer *batch, struct subscription *sub);
 
 /* Drops the client's subscriptions and tells the other shards, in a gather whose reply is shard.reply. */
 void command_unsubscribe_all(struct client *c);

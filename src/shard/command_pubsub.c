@@ -8,11 +8,13 @@
  * for.
  */
 
+#include "pubsub/contain.h"
 #include "pubsub/glob.h"
 #include "resp/writer.h"
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/permit.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
 #include "util/bits.h"
@@ -62,6 +64,8 @@ publish(struct client *c, const struct request *request, enum message_type type)
                                                       : topics_route_shard(s->topics, channel);
         uint64_t remote = topic ? topic_remote_mask(topic) : 0;
 
+        if (!permit_is_plain(c, topic, channel) && !permit_publish(c, topic, channel))
+                return COMMAND_REFUSED;
         if (remote & port_gated(s->port) && !transaction_runs(c) && !PLANTED(13))
                 return command_wait_gate(c, remote & port_gated(s->port));
         s->status.messages_in++;
@@ -145,16 +149,33 @@ static void subscribe_one(struct client *c, struct gather *g, enum topic_kind ki
                     client_subscriptions_as(c, kind));
 }
 
+/* The error comes behind what a gather will acknowledge: that is asked first. */
+static enum command_result subscribe_denied(struct client *c, enum topic_kind kind, struct bytes name)
+{
+        if (c->gather && !transaction_runs(c)) {
+                gather_ask(c);
+                if (c->wait != CLIENT_RUNS)
+                        return COMMAND_WAIT;
+        }
+        permit_deny_subscribe(c, kind, name);
+        return COMMAND_REFUSED;
+}
+
 static enum command_result subscribe(struct client *c, const struct request *request, enum topic_kind kind)
 {
+        size_t steps = CONTAIN_STEPS;
+        uint32_t denied = c->class ? permit_find_denied(c, kind, request, &steps) : 0;
+        struct gather *g;
         bool wait;
-        struct gather *g = subscribe_gather(c, GATHER_SUBSCRIBE, &wait);
 
+        if (denied)
+                return subscribe_denied(c, kind, request->argv[denied]);
+        g = subscribe_gather(c, GATHER_SUBSCRIBE, &wait);
         if (wait)
                 return COMMAND_WAIT;
         for (uint32_t i = 1; i < request->argc; i++)
                 subscribe_one(c, g, kind, request->argv[i]);
-        return COMMAND_DONE;
+        return steps < CONTAIN_STEPS / 2 ? COMMAND_YIELD : COMMAND_DONE;
 }
 
 enum command_result command_subscribe(struct client *c, const struct request *request)
@@ -190,6 +211,19 @@ static void unsubscribe_one(struct client *c, struct gather *g, enum topic_kind 
         transaction_unsubscribes(c, sub);
         /* first the answer: the name may be the topic's own, which goes with its last subscription */
         acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind) - 1);
+        topics_unsubscribe(s->topics, sub);
+        s->status.subscriptions--;
+}
+
+void command_end_subscription(struct client *c, struct buffer *batch, struct subscription *sub)
+{
+        struct shard *s = c->shard;
+        enum topic_kind kind = sub->topic->kind;
+        struct bytes name = topic_name(sub->topic);
+
+        if (!transaction_keeps(c, sub) && batch)
+                gather_add_change(s, batch, kind, name, -1, topics_is_last(sub));
+        acknowledge(&s->reply, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind) - 1);
         topics_unsubscribe(s->topics, sub);
         s->status.subscriptions--;
 }

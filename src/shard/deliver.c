@@ -8,6 +8,7 @@
 
 #include "resp/writer.h"
 #include "shard/client.h"
+#include "shard/permit.h"
 #include "shard/state.h"
 #include "util/probe.h"
 
@@ -17,11 +18,41 @@ void deliver_deinit(struct deliver *d)
                 d->stage[p] = stage_unref(d->stage[p]);
 }
 
-/* Queues a range of the stages for every member of a topic. */
-static void deliver_members(struct shard *s, const struct topic *topic, const uint32_t *start)
+/* Queues the range for those members who may hear messages to that channel. Out of line, so that the usual way
+ * is short. */
+__attribute__((noinline)) static void deliver_permitted(struct shard *s, struct topic *topic,
+                                                        struct topic *channel, const uint32_t *start,
+                                                        uint32_t messages)
+{
+        const struct deliver *d = &s->deliver;
+        uint64_t withheld = 0;
+
+        for (uint32_t i = 0; i < topic->n_members; i++) {
+                struct client *c = client_of_subscriber(topic->members[i].subscriber);
+                unsigned p = c->subscriber.protocol;
+
+                if (!permit_hears(c, topic, channel)) {
+                        withheld += messages;
+                        continue;
+                }
+                outq_slice(c->messages, &s->chunks, d->stage[p], start[p], d->stage[p]->used - start[p]);
+                shard_touch(s, c);
+        }
+        s->status.messages_out -= withheld;
+        s->status.messages_withheld += withheld;
+}
+
+/* Queues a range of the stages, which holds messages to that channel, for every member of a topic. */
+static void deliver_members(struct shard *s, struct topic *topic, struct topic *channel, const uint32_t *start,
+                            uint32_t messages)
 {
         const struct deliver *d = &s->deliver;
 
+        s->status.messages_out += (uint64_t)topic->n_members * messages;
+        if (!permit_all_hear(s, topic)) {
+                deliver_permitted(s, topic, channel, start, messages);
+                return;
+        }
         for (uint32_t i = 0; i < topic->n_members; i++) {
                 struct client *c = client_of_subscriber(topic->members[i].subscriber);
                 unsigned p = c->subscriber.protocol;
@@ -40,8 +71,7 @@ void deliver_settle(struct shard *s)
                 return;
         d->run = NULL;
         PROBE4(deliver, topic_name(topic).p, topic->name_size, d->run_messages, topic->n_members);
-        deliver_members(s, topic, d->run_start);
-        s->status.messages_out += (uint64_t)topic->n_members * d->run_messages;
+        deliver_members(s, topic, topic, d->run_start, d->run_messages);
 }
 
 /* Whether every stage that the topic's members need has room for one more frame. */
@@ -103,9 +133,10 @@ static void deliver_encode(struct deliver *d, const struct topic *topic, struct 
 }
 
 /* One message to the members of a topic, as a run of its own. */
-static void deliver_once(struct shard *s, struct topic *topic, struct bytes channel, struct bytes payload)
+static void deliver_once(struct shard *s, struct topic *topic, struct topic *to, struct bytes payload)
 {
         struct deliver *d = &s->deliver;
+        struct bytes channel = topic_name(to);
         uint32_t start[SUBSCRIBER_PROTOCOLS];
 
         deliver_make_room(s, topic, deliver_frame_size(topic, channel, payload));
@@ -113,8 +144,7 @@ static void deliver_once(struct shard *s, struct topic *topic, struct bytes chan
                 start[p] = d->stage[p] ? d->stage[p]->used : 0;
         deliver_encode(d, topic, channel, payload);
         PROBE4(deliver, channel.p, channel.n, 1, topic->n_members);
-        deliver_members(s, topic, start);
-        s->status.messages_out += topic->n_members;
+        deliver_members(s, topic, to, start, 1);
 }
 
 static void deliver_run(struct shard *s, struct topic *topic, struct bytes payload)
@@ -174,16 +204,14 @@ static bool deliver_has_patterns(const struct topic *topic)
 __attribute__((noinline)) static void deliver_matched(struct shard *s, struct topic *topic,
                                                       struct bytes payload)
 {
-        struct bytes channel = topic_name(topic);
-
         deliver_settle(s);
         if (topic->n_members)
-                deliver_once(s, topic, channel, payload);
+                deliver_once(s, topic, topic, payload);
         for (uint32_t i = 0; i < topic->n_matches; i++) {
                 struct topic *pattern = topic->matches[i];
 
                 if (pattern->n_members)
-                        deliver_once(s, pattern, channel, payload);
+                        deliver_once(s, pattern, topic, payload);
         }
 }
 

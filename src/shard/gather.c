@@ -45,7 +45,14 @@ void gather_add_pending(struct gather *g, struct subscription *subscription)
                 g->cap_pending = g->cap_pending ? 2 * g->cap_pending : 4;
                 g->pending = mem_realloc(g->pending, g->cap_pending * sizeof(struct subscription *));
         }
+        subscription->index = g->n_pending;
         g->pending[g->n_pending++] = subscription;
+}
+
+void gather_drop_pending(struct gather *g, const struct subscription *subscription)
+{
+        assert(g->pending[subscription->index] == subscription);
+        g->pending[subscription->index] = NULL;
 }
 
 struct gather *gather_free(struct gather *g)
@@ -92,7 +99,8 @@ static void gather_finish(struct client *c)
         c->wait = CLIENT_RUNS;
         client_reply_flush(c);
         for (unsigned i = 0; i < g->n_pending; i++)
-                topics_activate(s->topics, g->pending[i]);
+                if (g->pending[i])
+                        topics_activate(s->topics, g->pending[i]);
         if (g->write && !g->silent)
                 gather_write(c, g);
         buffer_put(&s->reply, buffer_view(&g->reply).p, buffer_size(&g->reply));

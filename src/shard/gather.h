@@ -36,7 +36,7 @@ struct gather {
         uint64_t awaiting;             /* ports that have not answered */
         struct buffer batch;           /* changes of interest, for the message */
         struct buffer reply;           /* what to answer in the end */
-        struct subscription **pending; /* to activate in the end */
+        struct subscription **pending; /* to activate in the end; NULL: no more */
         unsigned n_pending, cap_pending;
         /* GATHER_STATUS */
         uint32_t query; /* enum query_kind */
@@ -52,6 +52,9 @@ struct gather {
 /* The client's gather of this kind that still collects, or a new one. The client must not wait for another. */
 struct gather *gather_collect(struct client *c, enum gather_kind kind);
 void gather_add_pending(struct gather *g, struct subscription *subscription);
+
+/* That one will not become live. */
+void gather_drop_pending(struct gather *g, const struct subscription *subscription);
 
 /* Sends the question; the client waits from here on, or is served at once when there is nobody to ask. Nothing
  * while a transaction runs. */

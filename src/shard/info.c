@@ -35,7 +35,13 @@ struct info {
         _(wakes_sent)                                                                                          \
         _(output_bytes)                                                                                        \
         _(output_limit_closed)                                                                                 \
-        _(protocol_errors)
+        _(protocol_errors)                                                                                     \
+        _(denied_publish)                                                                                      \
+        _(denied_subscribe)                                                                                    \
+        _(denied_admin)                                                                                        \
+        _(denied_connections)                                                                                  \
+        _(subscriptions_ended)                                                                                 \
+        _(messages_withheld)
 
 static void info_add(struct shard_status *sum, const struct shard_status *one)
 {
@@ -181,6 +187,12 @@ static void info_broker(struct buffer *b, const struct info *info)
         info_number(b, "reloads", info->control->reloads);
         info_number(b, "reloads_refused", info->control->reloads_refused);
         info_number(b, "reload_time", info->control->reload_time);
+        info_number(b, "denied_publish", info->sum.denied_publish);
+        info_number(b, "denied_subscribe", info->sum.denied_subscribe);
+        info_number(b, "denied_admin", info->sum.denied_admin);
+        info_number(b, "denied_connections", info->sum.denied_connections);
+        info_number(b, "subscriptions_ended", info->sum.subscriptions_ended);
+        info_number(b, "messages_withheld", info->sum.messages_withheld);
 }
 
 /* In the order in which they are written. */

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "pubsub/access.h"
 #include "shard/client.h"
 #include "shard/gather.h"
 #include "shard/state.h"
@@ -84,6 +85,8 @@ static void invariant_client(const struct shard *s, const struct client *c)
         assert(c->shard == s);
         for (unsigned i = 0; i < _CLIENT_TIMER_N; i++)
                 assert(!timer_is_started(&c->timers[i]) || c->end == CLIENT_OPEN);
+        assert(list_empty(&c->unchecked) || c->end == CLIENT_OPEN);
+        assert(!c->class || c->class->generation == s->generation || c->end != CLIENT_OPEN);
         switch (c->end) {
         case CLIENT_OPEN:
                 invariant_open(s, c);
@@ -112,6 +115,7 @@ void shard_assert_invariants(const struct shard *s)
         assert(pthread_equal(s->owner, pthread_self())); /* known failure 39 */
         assert(n == s->status.clients);
         assert(!s->deliver.run && !buffer_size(&s->reply));
+        assert(list_empty(&s->unchecked) || s->busy || s->stop != SHARD_RUNS);
         assert(list_empty(&s->dirty) || s->busy || s->stop == SHARD_STOPPED);
         for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)
                 /* a gate opens in port_flush() only, and who waits there is resumed in the same turn */

@@ -10,7 +10,7 @@
  */
 
 enum message_type {
-        MESSAGE_ADOPT = 1, /* control -> shard: message_adopt */
+        MESSAGE_ADOPT = 1, /* control -> shard: message_adopt, then its groups (uint32_t) */
         MESSAGE_PUBLISH,   /* shard -> shard: message_publish, channel, payload; counted, as the next one */
         MESSAGE_SPUBLISH,  /* shard -> shard: the same for a shard channel */
         MESSAGE_INTEREST,  /* shard -> shard: message_ask, then a batch of pubsub/interest; answered if asked */
@@ -39,6 +39,7 @@ struct message_adopt {
         pid_t pid;
         uid_t uid;
         gid_t gid;
+        uint32_t n_groups; /* supplementary groups of the peer, which stand behind */
 };
 
 struct message_publish {
@@ -109,6 +110,10 @@ struct shard_status {
         uint64_t output_bytes; /* waiting for clients now */
         uint64_t output_limit_closed;
         uint64_t protocol_errors;
+        uint64_t denied_publish, denied_subscribe, denied_admin; /* commands */
+        uint64_t denied_connections;                             /* of strangers, by abstract sockets */
+        uint64_t subscriptions_ended; /* since a new policy, or another name, forbade them */
+        uint64_t messages_withheld;   /* from patterns that matched */
         char reactor[16];
         int32_t cpu; /* pinned to; -1: not pinned */
         uint32_t pad;

@@ -19,6 +19,7 @@
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/permit.h"
 #include "shard/roster.h"
 #include "shard/state.h"
 #include "shard/status.h"
@@ -49,9 +50,14 @@ void shard_touch_first(struct shard *s, struct client *c)
                 list_add_tail(s->dirty.next, &c->dirty); /* in front of the first */
 }
 
+bool shard_would_notice(const struct shard *s)
+{
+        return !s->notice_at || s->now >= s->notice_at + NSEC_PER_SEC;
+}
+
 void shard_notice(struct shard *s, const struct client *c, const char *what)
 {
-        if (s->notice_at && s->now < s->notice_at + NSEC_PER_SEC) {
+        if (!shard_would_notice(s)) {
                 s->notices_dropped++;
                 return;
         }
@@ -179,6 +185,7 @@ static void shard_use_policy(struct shard *s, const struct policy *policy)
         assert(policy->n_settings <= POLICY_SETTINGS_MAX);
         s->policy = policy;
         s->limits = (struct reader_limits){ request_bytes, request_bytes };
+        permit_use_policy(s);
 }
 
 static void shard_on_policy(struct shard *s, const struct message_policy *m)
@@ -453,6 +460,7 @@ static int shard_turn_unchecked(struct shard *s)
         drained = port_drain(s->port, s->options.drain_budget, shard_on_message, s);
         deliver_settle(s);
         shard_end(s);
+        permit_check(s);
         if (s->stop != SHARD_RUNS && shard_stop(s)) {
                 port_flush(s->port);
                 r = s->ops->submit(s->reactor); /* the wakes */
@@ -470,7 +478,7 @@ static int shard_turn_unchecked(struct shard *s)
         if (n || drained)
                 s->last_work = s->now;
         s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded) ||
-                  !list_empty(&s->ended);
+                  !list_empty(&s->ended) || permit_is_behind(s);
         return 0;
 }
 
@@ -494,6 +502,7 @@ static void shard_init_lists(struct shard *s)
         list_init(&s->yielded);
         list_init(&s->ended);
         list_init(&s->lingering);
+        list_init(&s->unchecked);
         for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)
                 list_init(&s->gated[i]);
 }
@@ -538,6 +547,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         s->ops = options->reactor_ops;
         s->port = options->port;
         s->peers = (bit(options->n_shards) - 1) & ~bit(options->id);
+        shard_init_lists(s);
         shard_use_policy(s, options->policy);
         s->publish_calls = shard_calls(s, BYTES_LITERAL("publish"));
         s->spublish_calls = shard_calls(s, BYTES_LITERAL("spublish"));
@@ -546,7 +556,6 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         s->topics = topics_new(&options->hash_key, SHARD_RECENT);
         stage_pool_init(&s->stages, DELIVER_STAGE_BYTES, SHARD_STAGES_IDLE);
         stage_pool_init(&s->chunks, SHARD_CHUNK_BYTES, SHARD_CHUNKS_IDLE);
-        shard_init_lists(s);
         s->now = options->now();
         shard_tell_address(s);
         *shardp = s;
@@ -571,6 +580,7 @@ struct shard *shard_free(struct shard *s)
         s->topics = topics_free(s->topics);
         table_deinit(&s->clients_by_id);
         timers_deinit(&s->timers);
+        permit_deinit(s);
         reader_scratch_deinit(&s->scratch);
         buffer_deinit(&s->reply);
         free(s);

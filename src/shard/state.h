@@ -57,6 +57,12 @@ struct shard {
 
         const struct command *publish, *spublish; /* the rows of what is executed without a look-up */
 
+        struct access_classes *classes; /* of clients, under the policy */
+        struct access *no_rules;        /* what these are of where the policy has none */
+        uint64_t generation;            /* of the classes */
+        struct list unchecked;          /* clients whose subscriptions a new policy or name may forbid, by
+                                           client.unchecked */
+
         struct list clients; /* all, by client.all */
         struct table clients_by_id;
         struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
@@ -95,6 +101,9 @@ void shard_touch_first(struct shard *s, struct client *c);
 
 /* Logs a client's fault, at most once a second. */
 void shard_notice(struct shard *s, const struct client *c, const char *what);
+
+/* Whether a notice would be logged now: one that costs something to write need not be otherwise. */
+bool shard_would_notice(const struct shard *s);
 
 /* Asserts that no client is in a state that nothing will end. Between two turns. */
 void shard_assert_invariants(const struct shard *s);

@@ -34,7 +34,13 @@
         _(backlog_bytes)                                                                                       \
         _(output_bytes)                                                                                        \
         _(output_limit_closed)                                                                                 \
-        _(protocol_errors)
+        _(protocol_errors)                                                                                     \
+        _(denied_publish)                                                                                      \
+        _(denied_subscribe)                                                                                    \
+        _(denied_admin)                                                                                        \
+        _(denied_connections)                                                                                  \
+        _(subscriptions_ended)                                                                                 \
+        _(messages_withheld)
 
 /* Those that count anew from a reset, for INFO. BROKER STATUS counts from the start. */
 #define STATUS_RESETS(_)                                                                                       \
@@ -48,7 +54,13 @@
         _(mesh_spilled)                                                                                        \
         _(wakes_sent)                                                                                          \
         _(output_limit_closed)                                                                                 \
-        _(protocol_errors)
+        _(protocol_errors)                                                                                     \
+        _(denied_publish)                                                                                      \
+        _(denied_subscribe)                                                                                    \
+        _(denied_admin)                                                                                        \
+        _(denied_connections)                                                                                  \
+        _(subscriptions_ended)                                                                                 \
+        _(messages_withheld)
 
 /* This shard's, now. */
 static struct shard_status status_of(const struct shard *s)

@@ -36,6 +36,7 @@
 #include "resp/writer.h"
 #include "shard/counts.h"
 #include "shard/gather.h"
+#include "shard/permit.h"
 #include "shard/roster.h"
 #include "shard/state.h"
 #include "util/mem.h"
@@ -306,6 +307,16 @@ void transaction_unsubscribes(struct client *c, const struct subscription *subsc
                 topics_subscribe(c->shard->topics, &c->transaction->promised, topic->kind, topic_name(topic));
 }
 
+bool transaction_keeps(struct client *c, const struct subscription *subscription)
+{
+        const struct topic *topic = subscription->topic;
+
+        if (!c->transaction || c->transaction->step != TRANSACTION_PROMISES || !c->shard->peers)
+                return false;
+        topics_subscribe(c->shard->topics, &c->transaction->promised, topic->kind, topic_name(topic));
+        return true;
+}
+
 void transaction_hold_reply(struct client *c)
 {
         struct transaction *t = c->transaction;
@@ -359,6 +370,8 @@ static void transaction_run_one(struct client *c, struct queued *q)
 
         if (!q->command) {
                 command_error(c, "%s", q->denial);
+        } else if (!permit_command(c, q->command, q->parent)) {
+                r = COMMAND_REFUSED;
         } else {
                 if (!queued_publishes(q))
                         deliver_settle(c->shard);

@@ -83,6 +83,10 @@ bool transaction_resume(struct client *c);
 void transaction_subscribed(struct client *c, const struct subscription *subscription);
 void transaction_unsubscribes(struct client *c, const struct subscription *subscription);
 
+/* A subscription is about to end that no command ended. Return: whether the other shards need not be told,
+ * since an EXEC that waits may make it again: it is promised now. */
+bool transaction_keeps(struct client *c, const struct subscription *subscription);
+
 /* For a command that ends its own client. Return: true: EXEC will do that, behind its reply. */
 bool transaction_puts_off_end(struct client *c);
 

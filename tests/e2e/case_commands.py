@@ -280,9 +280,9 @@ def info_tells_about_the_broker(env):
     for c in clients:
         c.message("broker", "x")
     _, after = _info(asker, "broker")
-    need(list(after) == ["shards", "reactor", "reactor_reason", "messages_in", "messages_out", "mesh_sent",
-                         "wakes_sent", "output_bytes", "output_limit_closed", "protocol_errors",
-                         "reloads", "reloads_refused", "reload_time"], f"{after}")
+    first = ["shards", "reactor", "reactor_reason", "messages_in", "messages_out", "mesh_sent", "wakes_sent",
+             "output_bytes", "output_limit_closed", "protocol_errors"]
+    need(list(after)[:len(first)] == first, f"{after}")  # more follow, in no promised order
     need(int(after["messages_in"]) == int(fields["messages_in"]) + 1, f"{fields} {after}")
     need(int(after["messages_out"]) == int(fields["messages_out"]) + len(clients), f"{fields} {after}")
     need(int(after["mesh_sent"]) >= int(fields["mesh_sent"]) + env.shards - 1, f"{fields} {after}")

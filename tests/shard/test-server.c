@@ -294,9 +294,10 @@ START_TEST(config_get_finds_settings_by_name_and_pattern)
 }
 END_TEST
 
+#define NOPERM(_command) "-NOPERM User default has no permissions to run the '" _command "' command\r\n"
+
 START_TEST(config_is_read_only_and_for_administrators)
 {
-        static const char noperm[] = "-NOPERM only uid 0 and the broker's own user may administer it\r\n";
         int c, other;
 
         start_with_settings(1);
@@ -314,10 +315,10 @@ START_TEST(config_is_read_only_and_for_administrators)
               "-ERR Rewriting config file: brokerd does not write its configuration, which changes "
               "by its file only\r\n");
         check(0, c, "CONFIG HELP x\r\n", "-ERR wrong number of arguments for 'config|help' command\r\n");
-        check(0, other, "CONFIG GET *\r\n", noperm);
-        check(0, other, "CONFIG SET maxclients 5\r\n", noperm);
-        check(0, other, "CONFIG REWRITE\r\n", noperm);
-        check(0, other, "CONFIG RESETSTAT\r\n", noperm);
+        check(0, other, "CONFIG GET *\r\n", NOPERM("config|get"));
+        check(0, other, "CONFIG SET maxclients 5\r\n", NOPERM("config|set"));
+        check(0, other, "CONFIG REWRITE\r\n", NOPERM("config|rewrite"));
+        check(0, other, "CONFIG RESETSTAT\r\n", NOPERM("config|resetstat"));
         cluster_deinit(&cl);
 }
 END_TEST

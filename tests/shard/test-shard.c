@@ -502,8 +502,8 @@ START_TEST(only_administrators_may_administer)
         root = cluster_connect(&cl, 0, 0);
         owner = cluster_connect(&cl, 1, 1000);
         check(0, user, "SHUTDOWN\r\nBROKER STATUS\r\n",
-              "-NOPERM only uid 0 and the broker's own user may administer it\r\n"
-              "-NOPERM only uid 0 and the broker's own user may administer it\r\n");
+              "-NOPERM User default has no permissions to run the 'shutdown' command\r\n"
+              "-NOPERM User default has no permissions to run the 'broker|status' command\r\n");
         cluster_say(&cl, 0, root, "BROKER STATUS\r\nPING\r\n");
         cluster_settle(&cl);
         char *heard = cluster_hear(&cl, 0, root);
@@ -840,8 +840,21 @@ static void expect_counters(char *text, size_t size, unsigned n, const char *say
                 "# "
                 "Broker\r\nshards:%u\r\nreactor:fake\r\nreactor_reason:\r\nmessages_in:2\r\nmessages_out:%u\r\n"
                 "mesh_sent:%llu\r\nwakes_sent:%llu\r\noutput_bytes:76\r\noutput_limit_closed:0\r\n"
-                "protocol_errors:1\r\nreloads:7\r\nreloads_refused:8\r\nreload_time:9\r\n",
+                "protocol_errors:1\r\n",
                 n + 2, 2 * n + 3, bytes_in, bytes_out, n, 2 * n, sent, wakes);
+}
+
+/* All of these lines are there, in this order; others may stand between them. */
+static void expect_lines(const char *heard, char *lines)
+{
+        char *state = NULL;
+
+        for (char *line = strtok_r(lines, "\r\n", &state); line; line = strtok_r(NULL, "\r\n", &state)) {
+                const char *found = strstr(heard, line);
+
+                ck_assert_msg(found && found[strlen(line)] == '\r', "%s is not in %s", line, heard);
+                heard = found + strlen(line);
+        }
 }
 
 START_TEST(info_sums_the_shards_up)
@@ -867,7 +880,9 @@ START_TEST(info_sums_the_shards_up)
         free(answer(last, pub, "PUBLISH news hello\r\nPUBLISH news hello\r\n"));
         free(answer(0, asker, "INFO\r\n"));
         expect_counters(expected, sizeof(expected), cl.n_shards, say);
-        check_text(asker, say, false, expected);
+        heard = answer(0, asker, say);
+        expect_lines(heard, expected);
+        free(heard);
         cluster_deinit(&cl);
 }
 END_TEST

@@ -225,7 +225,7 @@ START_TEST(a_command_without_the_right_to_it_spoils_it)
         start(1);
         c = cluster_connect(&cl, 0, 77);
         check(0, c, "MULTI\r\nBROKER STATUS\r\nEXEC\r\n",
-              "+OK -NOPERM only uid 0 and the broker's own user may administer it "
+              "+OK -NOPERM User default has no permissions to run the 'broker|status' command "
               "-EXECABORT Transaction discarded because of previous errors. ");
         cluster_deinit(&cl);
 }

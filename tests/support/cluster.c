@@ -160,13 +160,24 @@ unsigned cluster_settle(struct cluster *cl)
 
 int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid)
 {
+        return cluster_connect_as(cl, shard,
+                                  &(struct message_adopt){ .path = CLUSTER_PATH, .uid = uid, .gid = 5 }, NULL);
+}
+
+int cluster_connect_as(struct cluster *cl, unsigned shard, const struct message_adopt *peer,
+                       const uint32_t *groups)
+{
+        size_t size = peer->n_groups * sizeof(*groups);
         struct message_adopt *adopt =
-                port_send(cl->control, shard, MESSAGE_ADOPT, sizeof(*adopt), PORT_UNCOUNTED);
+                port_send(cl->control, shard, MESSAGE_ADOPT, (uint32_t)(sizeof(*adopt) + size), PORT_UNCOUNTED);
         int fd = (int)cl->next_id;
 
-        *adopt = (struct message_adopt){
-                .id = cl->next_id++, .path = CLUSTER_PATH, .fd = fd, .pid = 1, .uid = uid, .gid = 5
-        };
+        *adopt = *peer;
+        adopt->id = cl->next_id++;
+        adopt->fd = fd;
+        adopt->pid = 1;
+        if (size)
+                memcpy(adopt + 1, groups, size);
         port_flush(cl->control);
         cluster_settle(cl);
         return fd;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mesh/mesh.h"
+#include "shard/message.h"
 #include "shard/shard.h"
 #include "support/reactor_fake.h"
 
@@ -46,6 +47,10 @@ void cluster_deinit(struct cluster *cl);
 
 /* Connects a client to a shard. Return: its descriptor, a plain number. */
 int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid);
+
+/* The same for a peer with a listener, a user and groups; its id, descriptor and pid are set here. */
+int cluster_connect_as(struct cluster *cl, unsigned shard, const struct message_adopt *peer,
+                       const uint32_t *groups);
 
 /* Turns every shard until nothing is left to do. Return: the number of rounds. */
 unsigned cluster_settle(struct cluster *cl);

@@ -8,7 +8,7 @@
 
 #include "util/mem.h"
 
-#define FAKE_MAX 4096 /* descriptors */
+#define FAKE_MAX 8192 /* descriptors */
 
 struct fake {
         size_t split;
