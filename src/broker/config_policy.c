@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/config_access.h"
 #include "broker/config_view.h"
 #include "util/list.h"
 #include "util/mem.h"
@@ -13,6 +14,7 @@
 struct whole {
         struct policy policy;
         struct config_view view;
+        struct access *access;
         struct slow_rule *slow;
         struct bytes *patterns; /* of all slow rules */
         uint8_t *bytes;         /* of the patterns */
@@ -92,12 +94,28 @@ static void slow_fill(struct whole *w, const struct config *config)
         }
 }
 
+/* Return: NULL where everybody may do everything but administer. */
+static struct access *policy_access(const struct config *config)
+{
+        struct config_access_list list;
+        struct access *access;
+
+        if (!config->n_access && config->access_default)
+                return NULL;
+        config_access_list_init(&list, config);
+        access = access_new(list.rules, list.n, config->access_default);
+        config_access_list_deinit(&list);
+        return access;
+}
+
 struct policy *config_policy_new(const struct config *config, const struct plan *plan)
 {
         struct whole *w = mem_zalloc(sizeof(*w));
 
         w->policy.limits = policy_limits(config);
         config_view_init(&w->view, config, plan);
+        w->access = policy_access(config);
+        w->policy.access = w->access;
         w->policy.settings = w->view.settings;
         w->policy.n_settings = w->view.n;
         if (config->n_slow_consumers) {
@@ -118,6 +136,7 @@ struct policy *config_policy_free(struct policy *policy)
         w = container_of(policy, struct whole, policy);
         for (unsigned i = 0; i < policy->n_slow; i++)
                 free(w->listeners[i]);
+        access_free(w->access);
         free(w->listeners);
         free(w->slow);
         free(w->patterns);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <grp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 struct adopted {
         unsigned shard;
         struct message_adopt message;
+        uint32_t groups[64];
 };
 
 struct world {
@@ -91,6 +93,10 @@ static void on_message(void *arg, const struct port_message *message)
         ck_assert_uint_eq(message->source, SHARDS);
         a->shard = w->draining;
         memcpy(&a->message, message->data, sizeof(a->message));
+        ck_assert_uint_eq(message->size, sizeof(a->message) + a->message.n_groups * sizeof(uint32_t));
+        ck_assert_uint_le(a->message.n_groups, 64);
+        memcpy(a->groups, (const uint8_t *)message->data + sizeof(a->message),
+               a->message.n_groups * sizeof(uint32_t));
 }
 
 /* One turn of control, and then as many of the shards as they need. */
@@ -158,6 +164,41 @@ START_TEST(clients_are_spread_and_numbered_and_known_by_their_credentials)
         for (int i = 0; i < 9; i++)
                 close(clients[i]);
         world_deinit(&w);
+}
+END_TEST
+
+static void check_groups(gid_t *groups, int n)
+{
+        struct world w;
+        int client;
+
+        world_init(&w, 100);
+        client = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 1);
+        ck_assert_uint_eq(w.adopted[0].message.n_groups, n);
+        for (int i = 0; i < n; i++)
+                ck_assert_uint_eq(w.adopted[0].groups[i], groups[i]);
+        close(client);
+        world_deinit(&w);
+}
+
+/* Those of the moment in which it connected. Only root can have others than the test was started with. */
+START_TEST(a_client_is_known_by_its_supplementary_groups)
+{
+        gid_t groups[64], many[40];
+        int n = getgroups(64, groups);
+
+        if (n >= 0)
+                check_groups(groups, n);
+        for (unsigned i = 0; i < 40; i++)
+                many[i] = 4200 + i; /* sorted, as the kernel keeps them */
+        if (geteuid() != 0 || setgroups(40, many) < 0)
+                return;
+        check_groups(many, 40);
+        ck_assert_int_eq(setgroups(0, NULL), 0);
+        check_groups(NULL, 0);
+        ck_assert_int_eq(setgroups((size_t)n, groups), 0);
 }
 END_TEST
 
@@ -360,6 +401,7 @@ END_TEST
 static void add(TCase *cases)
 {
         tcase_add_test(cases, clients_are_spread_and_numbered_and_known_by_their_credentials);
+        tcase_add_test(cases, a_client_is_known_by_its_supplementary_groups);
         tcase_add_test(cases, the_shard_with_the_fewest_clients_gets_the_next);
         tcase_add_test(cases, clients_over_the_maximum_are_told_and_closed_and_one_that_leaves_makes_room);
         tcase_add_test(cases, admin_clients_get_in_when_the_broker_is_full_and_are_bounded_themselves);

@@ -293,6 +293,40 @@ START_TEST(a_file_of_64_KiB_with_hundreds_of_rules_makes_a_policy)
 }
 END_TEST
 
+static bool may_publish(const struct policy *policy, uint32_t uid, const char *listener, const char *channel)
+{
+        struct access_classes *classes = access_classes_new(policy->access, 500, 1);
+        struct access_subject subject = { .uid = uid, .gid = uid, .listener = listener };
+        bool allowed =
+                access_decide(access_classify(classes, &subject), ACCESS_PUBLISH, bytes_str(channel)).allowed;
+
+        access_classes_free(classes);
+        return allowed;
+}
+
+/* They outlive the configuration that they are from. */
+START_TEST(rules_of_access_reach_the_shards)
+{
+        struct policy *policy = make(LISTENERS "access: [{allow: publish, channels: 'a*', user: 7}]\n"
+                                               "access_default: deny\n");
+
+        ck_assert(may_publish(policy, 7, "/run/x.sock", "ab"));
+        ck_assert(!may_publish(policy, 7, "/run/x.sock", "b"));
+        ck_assert(!may_publish(policy, 8, "/run/x.sock", "ab"));
+        config_policy_free(policy);
+        policy = make(LISTENERS "access: [{deny: publish, listener: '@y'}]\n");
+        ck_assert(may_publish(policy, 7, "/run/x.sock", "b"));
+        ck_assert(!may_publish(policy, 500, "@y", "b"));
+        config_policy_free(policy);
+        policy = make(LISTENERS "access_default: deny\n");
+        ck_assert(!may_publish(policy, 0, "/run/x.sock", "b"));
+        config_policy_free(policy);
+        policy = make(LISTENERS);
+        ck_assert_ptr_null(policy->access);
+        config_policy_free(policy);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_test(cases, limits_are_off_or_generous_by_default);
@@ -301,6 +335,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, rules_of_access_say_what_the_file_says);
         tcase_add_test(cases, all_with_channels_is_what_goes_to_channels);
         tcase_add_test(cases, a_file_of_64_KiB_with_hundreds_of_rules_makes_a_policy);
+        tcase_add_test(cases, rules_of_access_reach_the_shards);
 }
 
 int main(void)

@@ -25,8 +25,9 @@ STOP_SECONDS = float(os.environ.get("E2E_STOP_SECONDS", "1"))
 
 class Server:
     """
-    Options: shards, max_clients, backlog, mode (of the listener), env (added to the environment), nofile (limit),
-    path (as the configuration names it), wrap (words before the command), keep_dir (a directory to serve in).
+    Options: shards, max_clients, backlog, mode (of the listener), config (lines of the configuration), env (added to
+    the environment), nofile (limit), path (as the configuration names it), wrap (words before the command), keep_dir
+    (a directory to serve in).
     """
 
     reactor = "libev"  # of every broker
@@ -70,7 +71,7 @@ class Server:
             lines.append(f"max_clients: {get('max_clients')}")
         if get("max_request_bytes"):
             lines.append(f"max_request_bytes: {get('max_request_bytes')}")
-        lines += self.extra
+        lines += self.extra + get("config", [])
         lines += ["listeners:", f"  - path: {self.path}"]
         if get("mode"):
             lines.append(f"    mode: {get('mode')}")
