@@ -100,7 +100,7 @@ static void *fake_main(void *arg)
         if (s->asks)
                 fake_ask(s);
         port_flush(s->port);
-        while (!s->stopped) {
+        while (!s->stopped || port_spilled(s->port)) {
                 struct pollfd p = { .fd = s->waker.fd, .events = POLLIN };
 
                 if (port_park(s->port))

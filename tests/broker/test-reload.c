@@ -84,9 +84,10 @@ START_TEST(a_difference_is_told_by_key_with_both_values)
         check_change(&diff, "spin", "20us", "3us", false);
         check_change(&diff, "max_clients", "10000", "5", true);
         check_change(&diff, "log_level", "info", "debug", true);
-        check_change(&diff, "listeners", "[{path: /run/a.sock, mode: 0600, backlog: 4096}]",
-                     "[{path: /run/a.sock, mode: 0600, owner: 7, backlog: 4096}, "
-                     "{path: \"@b c\", backlog: 4096}]",
+        check_change(&diff, "listeners",
+                     "[{path: /run/a.sock, mode: 0600, backlog: 4096, authentication: none}]",
+                     "[{path: /run/a.sock, mode: 0600, owner: 7, backlog: 4096, authentication: none}, "
+                     "{path: \"@b c\", mode: 0600, backlog: 4096, authentication: none}]",
                      true);
         config_diff_deinit(&diff);
         config_keep(two, one);
