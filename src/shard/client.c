@@ -109,6 +109,17 @@ static void client_teardown(struct client *c)
                 timers_stop(&s->timers, &c->timers[i]);
 }
 
+size_t client_output(const struct client *c)
+{
+        return c->stream.out.bytes + transaction_holds(c);
+}
+
+void client_output_changed(struct client *c, size_t bytes)
+{
+        c->shard->output += bytes - c->output;
+        c->output = bytes;
+}
+
 void client_close(struct client *c)
 {
         if (c->end == CLIENT_CLOSING)
@@ -119,6 +130,7 @@ void client_close(struct client *c)
         list_del(&c->linger);
         list_del(&c->dirty);
         c->end = CLIENT_CLOSING;
+        client_output_changed(c, 0);
         c->shard->ops->remove(c->shard->reactor, &c->stream);
 }
 
@@ -133,7 +145,7 @@ void client_on_timer(struct client *c, enum client_timer kind)
 {
         switch (kind) {
         case CLIENT_TIMER_SOFT:
-                if (c->stream.out.bytes + transaction_holds(c) > c->shard->policy->limits.output_soft)
+                if (client_output(c) > c->shard->policy->limits.output_soft)
                         client_close_at_limit(c);
                 break;
         case _CLIENT_TIMER_N:
@@ -395,7 +407,9 @@ void client_on_hangup(struct client *c, int error)
 void client_on_drained(struct client *c)
 {
         timers_stop(&c->shard->timers, &c->timers[CLIENT_TIMER_SOFT]);
-        if (c->end == CLIENT_FINISHING)
+        if (c->end == CLIENT_OPEN)
+                client_output_changed(c, client_output(c));
+        else if (c->end == CLIENT_FINISHING)
                 client_close(c);
 }
 

@@ -57,6 +57,7 @@ struct client {
         struct stream stream;
         struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
         uint64_t active;   /* monotonic ns of the turn in which it last said something or took its output */
+        size_t output;     /* bytes that wait for it, as of its last flush; client_output_changed() */
         struct subscriber subscriber;
         struct outq *messages; /* where they are queued: stream.out, or behind what an EXEC will answer */
         struct shard *shard;
@@ -169,6 +170,13 @@ void client_kill(struct client *c);
 
 /* Ends it at once; what is queued is dropped. */
 void client_close(struct client *c);
+
+/* Bytes that wait for it now, of every kind. */
+size_t client_output(const struct client *c);
+
+/* What waits for it is another number of bytes than at its last flush: the one place where sums of it change.
+ */
+void client_output_changed(struct client *c, size_t bytes);
 
 /* Ends it because more waits for it than its limit allows. */
 void client_close_at_limit(struct client *c);

@@ -97,7 +97,7 @@ static void invariant_client(const struct shard *s, const struct client *c)
                 assert(invariant_output_moves(c));
                 break;
         case CLIENT_CLOSING:
-                assert(c->stream.removed && !c->stream.out.bytes && !client_subscriptions(c));
+                assert(c->stream.removed && !c->stream.out.bytes && !c->output && !client_subscriptions(c));
                 assert(!c->gather && !c->transaction);
                 assert(list_empty(&c->waiting) && list_empty(&c->linger) && list_empty(&c->dirty));
                 break;
@@ -106,14 +106,18 @@ static void invariant_client(const struct shard *s, const struct client *c)
 
 void shard_assert_invariants(const struct shard *s)
 {
-        uint64_t n = 0;
+        uint64_t n = 0, output = 0;
 
         list_for_each (i, &s->clients) {
-                invariant_client(s, container_of(i, struct client, all));
+                const struct client *c = container_of(i, struct client, all);
+
+                invariant_client(s, c);
+                output += c->output;
                 n++;
         }
         assert(pthread_equal(s->owner, pthread_self())); /* known failure 39 */
         assert(n == s->status.clients);
+        assert(output == s->output);
         assert(!s->deliver.run && !buffer_size(&s->reply));
         assert(list_empty(&s->unchecked) || s->busy || s->stop != SHARD_RUNS);
         assert(list_empty(&s->dirty) || s->busy || s->stop == SHARD_STOPPED);

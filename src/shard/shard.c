@@ -314,7 +314,7 @@ static void shard_soft_limit(struct shard *s, struct client *c, size_t bytes)
 static void shard_flushed(struct shard *s, struct client *c)
 {
         struct outq *out = &c->stream.out;
-        size_t bytes = out->bytes + transaction_holds(c);
+        size_t bytes = client_output(c);
 
         PROBE2(flush, c->id, out->bytes);
         if (c->stream.failed)
@@ -322,6 +322,8 @@ static void shard_flushed(struct shard *s, struct client *c)
         if (!out->bytes)
                 c->active = s->now;
         shard_soft_limit(s, c, bytes);
+        if (bytes != c->output)
+                client_output_changed(c, bytes);
         if (!bytes) {
                 if (c->end == CLIENT_FINISHING)
                         client_close(c);

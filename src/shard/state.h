@@ -53,6 +53,7 @@ struct shard {
         struct buffer reply;      /* of the client that is being served */
         struct reader_scratch scratch;
         struct reader_limits limits; /* of the policy */
+        uint64_t output;             /* the sum of client.output */
         struct timers timers;        /* of clients; shard_tick() takes those that are due */
 
         const struct command *publish, *spublish; /* the rows of what is executed without a look-up */
