@@ -10,6 +10,7 @@
 #include "pubsub/access.h"
 #include "shard/client.h"
 #include "shard/gather.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
 #include "util/bits.h"
@@ -50,8 +51,11 @@ static void invariant_open(const struct shard *s, const struct client *c)
         bool waits = !list_empty(&c->waiting);
 
         assert(!c->stream.removed && list_empty(&c->linger));
-        assert(!c->stream.out.bytes || invariant_output_moves(c));
-        assert(c->messages == (transaction_answers(c) ? &c->transaction->messages : &c->stream.out));
+        assert(!(c->stream.out.bytes || c->spool) || invariant_output_moves(c));
+        assert(c->messages == (transaction_answers(c) ? &c->transaction->messages
+                               : c->spool             ? &c->spool->intake
+                                                      : &c->stream.out));
+        assert(!c->spool || !c->spool->intake.n || c->stream.failed || c->killed);
         if (s->stop != SHARD_RUNS)
                 return; /* the end of the stop ends them all */
         if (c->stream.failed)
@@ -97,7 +101,8 @@ static void invariant_client(const struct shard *s, const struct client *c)
                 assert(invariant_output_moves(c));
                 break;
         case CLIENT_CLOSING:
-                assert(c->stream.removed && !c->stream.out.bytes && !c->output && !client_subscriptions(c));
+                assert(c->stream.removed && !c->stream.out.bytes && !c->output && !c->spool &&
+                       !client_subscriptions(c));
                 assert(!c->gather && !c->transaction);
                 assert(list_empty(&c->waiting) && list_empty(&c->linger) && list_empty(&c->dirty));
                 break;

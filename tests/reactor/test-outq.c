@@ -127,7 +127,8 @@ START_TEST(an_empty_queue_holds_no_memory)
         outq_consume(&q, q.bytes);
         ck_assert_uint_eq(pool.n_live, 0);
         ck_assert_ptr_eq(q.v, q.few);
-        ck_assert_ptr_null(q.own);
+        ck_assert_ptr_null(q.own[false]);
+        ck_assert_ptr_null(q.own[true]);
         stage_pool_deinit(&pool);
 }
 END_TEST
@@ -227,7 +228,7 @@ START_TEST(a_joined_queue_comes_behind_with_every_reference)
         outq_slice(&behind, &chunks, stage, 0, stage->used);
         outq_copy(&behind, &chunks, bytes_str(parts[3]));
         outq_join(&q, &behind);
-        ck_assert(!behind.n && !behind.bytes && !behind.own);
+        ck_assert(!behind.n && !behind.bytes && !behind.own[false] && !behind.own[true]);
         for (unsigned i = 0, v = outq_iov(&q, iov, 8); i < v; i++) {
                 memcpy(text + n, iov[i].iov_base, iov[i].iov_len);
                 n += iov[i].iov_len;
