@@ -8,7 +8,9 @@
 #include "resp/writer.h"
 #include "util/mem.h"
 
-#define LOSS_NOTICE_MAX 160 /* bytes of a notice besides the channel's name, in both of its forms */
+/* Bytes that an item counts for, besides the channel's name, which counts twice: more than its memory, and than
+ * its notice in both forms. */
+#define LOSS_ITEM_COST 144
 
 struct loss_item {
         uint64_t n;
@@ -42,10 +44,29 @@ static void loss_forget_items(struct loss *loss)
         loss->names = 0;
 }
 
-void loss_deinit(struct loss *loss)
+/* A name is in memory once, and in the notice up to twice. */
+static void loss_weigh(struct loss *loss)
 {
+        loss->bytes = sizeof(*loss) + 2 * sizeof(size_t) + loss->n * LOSS_ITEM_COST + 2 * loss->names;
+        for (unsigned i = 0; i < _SLOW_ACTION_N; i++)
+                loss->bytes += loss->sums[i] ? LOSS_ITEM_COST : 0;
+}
+
+struct loss *loss_new(void)
+{
+        struct loss *loss = mem_zalloc(sizeof(*loss));
+
+        loss_weigh(loss);
+        return loss;
+}
+
+struct loss *loss_free(struct loss *loss)
+{
+        if (!loss)
+                return NULL;
         loss_forget_items(loss);
-        *loss = (struct loss){ 0 };
+        free(loss);
+        return NULL;
 }
 
 static bool loss_is_summed(const struct loss *loss)
@@ -54,16 +75,6 @@ static bool loss_is_summed(const struct loss *loss)
                 if (loss->sums[i])
                         return true;
         return false;
-}
-
-/* A name is in memory once, and in the notice up to twice; blocks of memory are larger than what was asked. */
-static void loss_weigh(struct loss *loss)
-{
-        if (loss_is_summed(loss))
-                loss->bytes = _SLOW_ACTION_N * LOSS_NOTICE_MAX;
-        else
-                loss->bytes = loss->cap * sizeof(*loss->items) + 3 * loss->names +
-                              loss->n * (LOSS_NOTICE_MAX + 2 * sizeof(size_t));
 }
 
 static void loss_sum_up(struct loss *loss)
@@ -89,7 +100,7 @@ static void loss_append(struct loss *loss, struct bytes channel, enum slow_actio
         struct loss_item *item;
 
         if (loss->n == loss->cap) {
-                loss->cap = loss->cap ? 2 * loss->cap : 1;
+                loss->cap = loss->cap ? 2 * loss->cap : 1; /* what is unused is less than what is counted */
                 loss->items = mem_realloc(loss->items, loss->cap * sizeof(*loss->items));
         }
         item = &loss->items[loss->n++];
@@ -107,6 +118,7 @@ void loss_add(struct loss *loss, struct bytes channel, enum slow_action reason, 
 
         if (loss_is_summed(loss)) {
                 loss->sums[reason] += n;
+                loss_weigh(loss);
                 return;
         }
         item = loss_find(loss, channel, reason);
@@ -123,7 +135,7 @@ void loss_add(struct loss *loss, struct bytes channel, enum slow_action reason, 
         loss_weigh(loss);
 }
 
-void loss_join(struct loss *loss, struct loss *next)
+void loss_join(struct loss *loss, const struct loss *next)
 {
         if (loss_is_summed(next))
                 loss_sum_up(loss);
@@ -135,7 +147,6 @@ void loss_join(struct loss *loss, struct loss *next)
                 loss_add(loss, bytes_of(item->name, item->name_size), item->reason, item->n);
         }
         loss_weigh(loss);
-        loss_deinit(next);
 }
 
 /* channel NULL: of several. */

@@ -33,16 +33,19 @@ struct loss {
         unsigned n, cap;
         size_t names;                  /* bytes of their names */
         uint64_t sums[_SLOW_ACTION_N]; /* instead of items, by reason */
-        size_t bytes;                  /* of memory, and of its notice at most */
+        size_t bytes;                  /* of memory, and at least those of its notice */
 };
 
-void loss_deinit(struct loss *loss);
+struct loss *loss_new(void);
+
+/* Return: NULL. */
+struct loss *loss_free(struct loss *loss);
 
 /* n messages of a channel more. */
 void loss_add(struct loss *loss, struct bytes channel, enum slow_action reason, uint64_t n);
 
-/* Moves what was lost in the next place, with nothing in between any more, here. */
-void loss_join(struct loss *loss, struct loss *next);
+/* Adds what was lost in the next place, with nothing in between any more. */
+void loss_join(struct loss *loss, const struct loss *next);
 
 /* Appends the notice. wishes: bits of LOSS_*. */
 void loss_write(const struct loss *loss, unsigned wishes, struct buffer *out);

@@ -35,14 +35,15 @@ uint32_t slow_rule_for(const struct policy *policy, const char *path, struct byt
         return SLOW_NO_RULE;
 }
 
-/* What is taken apart costs up to four times its bytes: a frame has at least 30, and its entry some 90 more. */
+/* What is taken apart takes up to seven times its bytes: a frame has at least 30, and its entry some 150 more.
+ */
 uint64_t slow_from(const struct policy *policy, const char *path)
 {
         uint64_t from = UINT64_MAX;
 
         for (unsigned i = 0; i < policy->n_slow; i++) {
                 const struct slow_rule *rule = &policy->slow[i];
-                uint64_t bytes = rule->action == SLOW_CONFLATE ? 0 : rule->bytes / 4;
+                uint64_t bytes = rule->action == SLOW_CONFLATE ? 0 : rule->bytes / 8;
 
                 if (slow_drops(policy, i) && rule_is_for(rule, path) && bytes < from)
                         from = bytes;

@@ -68,7 +68,7 @@ static bool entry_has_key(const void *item, const void *key)
 /* Counts the entry anew. */
 static void entry_weigh(struct spool *sp, struct spool_entry *e)
 {
-        size_t bytes = SPOOL_ENTRY_COST + (e->kind == SPOOL_GAP ? e->loss.bytes : e->stage->cap - e->off);
+        size_t bytes = SPOOL_ENTRY_COST + (e->kind == SPOOL_GAP ? e->loss->bytes : e->stage->cap - e->off);
 
         sp->bytes += bytes - e->bytes;
         if (!list_empty(&e->peers))
@@ -133,7 +133,7 @@ static void entry_free(struct client *c, struct spool_entry *e)
         c->spool->bytes -= e->bytes;
         stage_unref(e->stage);
         if (e->kind == SPOOL_GAP)
-                loss_deinit(&e->loss);
+                loss_free(e->loss);
         free(e);
 }
 
@@ -153,7 +153,7 @@ static void gap_join_next(struct client *c, struct spool_entry *gap)
 
         if (!next)
                 return;
-        loss_join(&gap->loss, &next->loss);
+        loss_join(gap->loss, next->loss);
         entry_free(c, next);
         entry_weigh(c->spool, gap);
 }
@@ -195,9 +195,10 @@ static void spool_lose(struct client *c, const uint8_t *frame, uint64_t n, enum 
         gap = gap_at(sp, before->prev, wishes);
         if (!gap) {
                 gap = entry_new(SPOOL_GAP, wishes, SLOW_NO_RULE);
+                gap->loss = loss_new();
                 entry_add(sp, gap, before);
         }
-        loss_add(&gap->loss, writer_frame(frame).channel, reason, n);
+        loss_add(gap->loss, writer_frame(frame).channel, reason, n);
         entry_weigh(sp, gap);
 }
 
@@ -492,7 +493,7 @@ bool spool_is_needed(const struct client *c)
 /* The notice of a gap, which stays a gap until a part of it was sent. */
 static struct bytes gap_notice(struct spool_entry *gap, struct buffer *b)
 {
-        loss_write(&gap->loss, gap->wishes, b);
+        loss_write(gap->loss, gap->wishes, b);
         gap->len = (uint32_t)buffer_size(b);
         return buffer_view(b);
 }
@@ -569,6 +570,29 @@ static size_t spool_sent(struct client *c, size_t sent)
         return 0;
 }
 
+/* The rest of a frame in stream.out is not to pin more memory than it counts for. */
+static void spool_own_rest(struct client *c)
+{
+        struct outq *out = &c->stream.out, rest;
+        size_t pinned = 0;
+        bool shared = false;
+
+        for (uint32_t i = 0; i < out->n; i++) {
+                shared |= outq_at(out, i)->stage->shared;
+                pinned += outq_at(out, i)->stage->cap;
+        }
+        if (!shared && pinned <= out->bytes + SLOW_PIECE_MAX)
+                return;
+        outq_init(&rest);
+        outq_split(out, 0, &rest);
+        for (uint32_t i = 0; i < rest.n; i++) {
+                const struct slice *s = outq_at(&rest, i);
+
+                outq_copy(out, &c->shard->chunks, bytes_of(s->stage->data + s->off, s->len));
+        }
+        outq_clear(&rest);
+}
+
 /* What of the offer the kernel did not take goes back to where it came from. */
 static void spool_take_back(struct client *c)
 {
@@ -587,6 +611,7 @@ static void spool_take_back(struct client *c)
                 outq_split(out, cut_rest(out), &sp->intake);
         }
         sp->offered = sp->joined = 0;
+        spool_own_rest(c);
 }
 
 void spool_keep(struct client *c)
@@ -680,7 +705,7 @@ static void assert_entry(const struct client *c, const struct spool_entry *e)
         const struct spool *sp = c->spool;
 
         if (e->kind == SPOOL_GAP) {
-                assert(e->wishes && e->bytes == SPOOL_ENTRY_COST + e->loss.bytes);
+                assert(e->wishes && e->bytes == SPOOL_ENTRY_COST + e->loss->bytes);
                 assert(e->link.next == &sp->entries || !gap_at(c->spool, e->link.next, e->wishes));
                 return;
         }

@@ -44,8 +44,8 @@ struct spool_entry {
         struct stage *stage; /* NULL: of a gap */
         size_t bytes;        /* what it counts for */
         union {
-                struct loss loss; /* of a gap */
-                uint64_t hash;    /* under SLOW_CONFLATE: in spool.newest */
+                struct loss *loss; /* of a gap */
+                uint64_t hash;     /* under SLOW_CONFLATE: in spool.newest */
         };
 };
 
