@@ -75,11 +75,17 @@ static struct slice *outq_place(struct outq *q, uint32_t i)
         return &q->v[(q->head + i) & (q->cap - 1)];
 }
 
-/* The queue ran empty: nothing may keep memory for it. What it sent stays known. */
-static void outq_idle(struct outq *q)
+static void outq_drop_own(struct outq *q)
 {
         q->own[false] = stage_unref(q->own[false]);
         q->own[true] = stage_unref(q->own[true]);
+}
+
+/* The queue ran empty: nothing may keep memory for it. What it sent stays known. */
+static inline void outq_idle(struct outq *q)
+{
+        if (q->own[false] || q->own[true])
+                outq_drop_own(q);
         if (q->v != q->few)
                 free(q->v);
         q->v = q->few;
@@ -154,7 +160,8 @@ static struct stage *outq_own(struct outq *q, struct stage_pool *pool, bool fram
 }
 
 /* Queues a copy that is one range of one stage. What stands behind `cut` bytes is not queued but copied. */
-static void outq_copy_whole(struct outq *q, struct stage_pool *pool, const struct slice *s, uint32_t cut)
+__attribute__((noinline)) static void outq_copy_whole(struct outq *q, struct stage_pool *pool,
+                                                      const struct slice *s, uint32_t cut)
 {
         struct stage *stage = outq_own(q, pool, s->stage->frames, cut + s->len);
 
@@ -246,6 +253,8 @@ unsigned outq_iov(const struct outq *q, struct iovec *iov, unsigned max)
 
 void outq_consume(struct outq *q, size_t n)
 {
+        uint32_t cut = q->cut;
+
         assert(n <= q->bytes);
         q->bytes -= n;
         q->sent += n;
@@ -255,17 +264,18 @@ void outq_consume(struct outq *q, size_t n)
                 if (n < s->len) {
                         s->off += PLANTED(15) ? 0 : (uint32_t)n;
                         s->len -= (uint32_t)n;
-                        q->cut += (uint32_t)n;
+                        q->cut = cut + (uint32_t)n;
                         return;
                 }
                 n -= s->len;
-                q->cut = 0;
+                cut = 0;
                 stage_unref(s->stage);
                 q->head = (q->head + 1) & (q->cap - 1);
                 q->n--;
                 if (q->n_private)
                         q->n_private--;
         }
+        q->cut = cut;
         if (!q->n)
                 outq_idle(q);
 }

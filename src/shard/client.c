@@ -107,11 +107,6 @@ void client_topic_changes(struct client *c, const struct topic *topic, bool subs
         c->loss_channel = subscribed;
 }
 
-struct outq *client_queue(struct client *c)
-{
-        return c->spool ? &c->spool->intake : &c->stream.out;
-}
-
 void client_set_queue(struct client *c)
 {
         c->messages = transaction_answers(c) ? &c->transaction->messages : client_queue(c);
@@ -140,7 +135,7 @@ static void client_teardown(struct client *c)
                 timers_stop(&s->timers, &c->timers[i]);
 }
 
-size_t client_output(const struct client *c)
+size_t client_output_all(const struct client *c)
 {
         return c->stream.out.bytes + (c->spool ? spool_bytes(c->spool) : 0) + transaction_holds(c);
 }

@@ -60,6 +60,7 @@ struct client {
         uint64_t active;     /* monotonic ns of the turn in which it last said something or took its output */
         size_t output;       /* bytes that wait for it, as of its last flush; client_output_changed() */
         struct spool *spool; /* its output, while it is slow and messages for it may be dropped; else NULL */
+        struct outq *intake; /* of the spool */
         struct subscriber subscriber;
         struct outq *messages; /* where they are queued: client_queue(), or behind what an EXEC will answer */
         struct shard *shard;
@@ -121,7 +122,10 @@ unsigned client_wishes(const struct client *c);
 void client_topic_changes(struct client *c, const struct topic *topic, bool subscribed);
 
 /* Where what is sent to it is queued, but for what an EXEC holds back. */
-struct outq *client_queue(struct client *c);
+static inline struct outq *client_queue(struct client *c)
+{
+        return c->spool ? c->intake : &c->stream.out;
+}
 
 /* Makes client.messages right after its spool or its transaction came or went. */
 void client_set_queue(struct client *c);
@@ -189,7 +193,11 @@ void client_kill(struct client *c);
 void client_close(struct client *c);
 
 /* Bytes that wait for it now, of every kind. */
-size_t client_output(const struct client *c);
+size_t client_output_all(const struct client *c);
+static inline size_t client_output(const struct client *c)
+{
+        return c->spool || c->transaction ? client_output_all(c) : c->stream.out.bytes;
+}
 
 /* What waits for it is another number of bytes than at its last flush: the one place where sums of it change.
  */

@@ -192,6 +192,8 @@ static void spool_lose(struct client *c, const uint8_t *frame, uint64_t n, enum 
         spool_count_loss(c, reason, n);
         if (!wishes)
                 return; /* nobody asked */
+        if (PLANTED(24))
+                before = &sp->entries;
         gap = gap_at(sp, before->prev, wishes);
         if (!gap) {
                 gap = entry_new(SPOOL_GAP, wishes, SLOW_NO_RULE);
@@ -435,6 +437,7 @@ static void spool_begin(struct client *c)
         c->spool = mem_zalloc(sizeof(*c->spool));
         list_init(&c->spool->entries);
         outq_init(&c->spool->intake);
+        c->intake = &c->spool->intake;
         spool_new_rules(c);
         client_set_queue(c);
 }
@@ -452,6 +455,7 @@ void spool_free(struct client *c)
         free(sp->rules);
         free(sp);
         c->spool = NULL;
+        c->intake = NULL;
         client_set_queue(c);
 }
 
@@ -461,7 +465,7 @@ static uint32_t cut_rest(const struct outq *out)
         const struct slice *first = outq_at(out, 0);
         uint32_t at = first->off - out->cut;
 
-        if (!out->n || !out->cut || !first->stage->frames)
+        if (!out->n || !out->cut || !first->stage->frames || PLANTED(23))
                 return 0;
         while (at < first->off)
                 at += (uint32_t)writer_frame(first->stage->data + at).size;
@@ -642,6 +646,8 @@ void spool_mark(struct client *c)
         struct outq *out = &c->stream.out;
         bool frames = false;
 
+        if (PLANTED(25))
+                return;
         if (!c->spool) {
                 for (uint32_t i = 0; i < out->n; i++)
                         frames |= outq_at(out, i)->stage->frames;

@@ -178,7 +178,7 @@ static unsigned count_messages(const char *text)
 
 /* ------------------------------------------------------------------ the policies */
 
-#define FRAME_BYTES 34 /* of a message to "news" with two digits */
+#define FRAME_BYTES 35 /* of a message to "news" with two digits */
 
 /* What the policy keeps of messages first .. n - 1, `kept` of them. */
 static void expect_by_policy(unsigned first, unsigned n, unsigned kept)
@@ -689,6 +689,63 @@ START_TEST(the_soft_and_the_hard_limit_hold)
 }
 END_TEST
 
+/* Who takes a little now and then, as much as a frame, is above the soft limit all the time. */
+START_TEST(the_soft_limit_holds_for_who_takes_a_little)
+{
+        int publisher, fd;
+
+        start(_i, 1);
+        cluster_deinit(&cl);
+        rules[0].bytes = 50000;
+        start_with(&(struct policy_limits){
+                .output_hard = 100000, .output_soft = 1000, .output_soft_ns = 60 * NSEC_PER_SEC });
+        publisher = cluster_connect(&cl, 0, 7);
+        fd = listener("PSUBSCRIBE *\r\n");
+        fake_accept(cl.fakes[last], fd, 0);
+        for (unsigned k = 0; k < 300; k++) {
+                char name[16];
+
+                snprintf(name, sizeof(name), "c%u", k);
+                publish(publisher, name, k % 100);
+        }
+        ck_assert_ptr_nonnull(client_of(fd)->spool);
+        for (unsigned i = 0; i < 59; i++) {
+                cluster_advance(NSEC_PER_SEC);
+                take(fd, 40);
+                ck_assert(cluster_is_open(&cl, last, fd));
+        }
+        cluster_advance(NSEC_PER_SEC);
+        cluster_settle(&cl);
+        ck_assert(!cluster_is_open(&cl, last, fd));
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* Also of a client that no rule is for, since a reload may bring one: just the frame that was cut is kept
+ * whole. */
+START_TEST(what_was_sent_is_not_kept)
+{
+        char line[100 * 24] = "";
+        int publisher, fd;
+
+        start(_i, 100000);
+        publisher = cluster_connect(&cl, 0, 7);
+        fd = listener("SUBSCRIBE news\r\n");
+        for (unsigned i = 0; i < 90; i++)
+                snprintf(line + strlen(line), sizeof(line) - strlen(line), "PUBLISH news %02u\r\n", i);
+        fake_accept(cl.fakes[last], fd, 50 * FRAME_BYTES + 3);
+        say(0, publisher, line);
+        if (action == SLOW_CONFLATE) {
+                ck_assert_uint_eq(client_of(fd)->stream.out.bytes, FRAME_BYTES - 3);
+        } else {
+                ck_assert(!client_of(fd)->spool);
+                ck_assert_uint_eq(client_of(fd)->stream.out.cut, 3);
+                ck_assert_uint_eq(client_of(fd)->stream.out.bytes, 40 * FRAME_BYTES - 3);
+        }
+        cluster_deinit(&cl);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ another policy, counters, memory */
 
 START_TEST(a_new_policy_holds_for_what_waits)
@@ -863,6 +920,8 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, a_slow_client_ends_in_any_way, 0, VARIANTS);
         tcase_add_loop_test(cases, replies_of_a_slow_client_end_at_the_hard_limit, 0, VARIANTS);
         tcase_add_loop_test(cases, the_soft_and_the_hard_limit_hold, 0, VARIANTS);
+        tcase_add_loop_test(cases, the_soft_limit_holds_for_who_takes_a_little, 0, VARIANTS);
+        tcase_add_loop_test(cases, what_was_sent_is_not_kept, 0, VARIANTS);
         tcase_add_loop_test(cases, a_new_policy_holds_for_what_waits, 0, VARIANTS);
         tcase_add_loop_test(cases, losses_are_counted, 0, VARIANTS);
         tcase_add_loop_test(cases, memory_is_counted_as_it_is_allocated, 0, VARIANTS);
