@@ -317,7 +317,7 @@ START_TEST(what_was_sent_of_a_frame_stands_in_front_of_its_rest)
                 outq_consume(&q, sent - sent / 2);
                 first = outq_at(&q, 0);
                 ck_assert_uint_eq(q.cut, sent % 8); /* two slices, of two frames each */
-                q.cut %= 4; /* as one that knows frames does */
+                q.cut %= 4;                         /* as one that knows frames does */
                 outq_detach(&q, &chunks);
                 ck_assert_uint_eq(stage->refs, 1);
                 first = outq_at(&q, 0);
