@@ -15,12 +15,17 @@
  * connections queue slices of one stage. Its bytes never move while a slice refers to them, so a send in
  * flight may point at them. Small pieces are copied instead, into a stage of the connection's own (`own`), and
  * extend the last slice when they stand right behind it.
+ *
+ * What is queued is of two kinds: whole frames, which may later be taken apart and left out, and bytes, which
+ * may not. Each stage holds one kind, so slices are of one kind and begin and end with a frame. Only of the
+ * first in the queue a part may have been sent; the stage still has that part in front (`cut`).
  */
 
 struct stage {
         uint32_t refs;
         uint32_t cap, used;      /* bytes */
         bool shared;             /* slices of several queues may refer to it */
+        bool frames;             /* its slices are whole frames */
         struct stage_pool *pool; /* what it came from, and goes back to if it is of the usual size */
         uint8_t data[];
 };
@@ -43,6 +48,9 @@ void stage_pool_deinit(struct stage_pool *pool);
 
 /* A stage with one reference and room for at least min bytes. Ends the process when memory is out. */
 struct stage *stage_new(struct stage_pool *pool, uint32_t min);
+
+/* A stage for just n bytes, n > 0, which is not kept for reuse. */
+struct stage *stage_new_exact(struct stage_pool *pool, uint32_t n);
 
 static inline struct stage *stage_ref(struct stage *stage)
 {
@@ -71,9 +79,11 @@ struct outq {
         struct slice *v; /* ring of cap slices (a power of two), `few` or allocated */
         uint32_t head, n, cap;
         uint32_t n_private; /* slices from the head on that are known to refer to no shared stage */
+        uint32_t cut;       /* bytes of the first slice that were sent: they stand in front of it */
         size_t bytes;       /* queued in all */
         uint64_t sent;      /* bytes taken off the front, ever */
-        struct stage *own;  /* where pieces are copied to, a reference is held; NULL: none yet */
+        struct stage
+                *own[2]; /* where pieces are copied to, by stage.frames; a reference is held; NULL: none yet */
         struct slice few[OUTQ_INLINE];
 };
 
@@ -90,11 +100,21 @@ void outq_clear(struct outq *q);
  */
 void outq_slice(struct outq *q, struct stage_pool *pool, struct stage *stage, uint32_t off, uint32_t len);
 
-/* Queues a copy, in a stage of the pool that only this queue refers to. */
+/* Queues a copy of bytes that are no frames, in a stage of the pool that only this queue refers to. */
 void outq_copy(struct outq *q, struct stage_pool *pool, struct bytes b);
 
-/* Moves everything of another queue behind it; that one is empty then. */
+/* Moves everything of another queue, of which nothing was sent, behind it; that one is empty then. */
 void outq_join(struct outq *q, struct outq *behind);
+
+/* Moves all but the first `keep` bytes behind another queue. The cut must be between two frames where it goes
+ * through frames, unless what is cut off will not be sent. */
+void outq_split(struct outq *q, size_t keep, struct outq *rest);
+
+/* Slice i, counted from the front. */
+static inline const struct slice *outq_at(const struct outq *q, uint32_t i)
+{
+        return &q->v[(q->head + i) & (q->cap - 1)];
+}
 
 /* The first up to max slices as an I/O vector. Return: their number; 0 when the queue is empty. */
 unsigned outq_iov(const struct outq *q, struct iovec *iov, unsigned max);
@@ -104,6 +124,7 @@ void outq_consume(struct outq *q, size_t n);
 
 /*
  * Moves what refers to shared stages into memory of the queue's own, so that a slow reader pins nothing but
- * what it is charged for.
+ * what it is charged for. Of frames, what is in front of the first slice is moved as well: make `cut` small
+ * before.
  */
 void outq_detach(struct outq *q, struct stage_pool *pool);

@@ -98,7 +98,8 @@ struct reactor_ops {
         void (*flush)(struct reactor *reactor, struct stream *stream);
         /*
          * Carries out what was put off. Afterwards the out of each flushed stream holds just what the kernel
-         * did not take (stream.writing), or nothing (also when it failed). Return: 0, -errno.
+         * did not take (stream.writing), or nothing (also when it failed). What is left may be taken out again,
+         * also all of it: on_drained() still comes when the kernel has room. Return: 0, -errno.
          */
         int (*submit)(struct reactor *reactor);
         /* Ends in on_closed(), inside a later wait(). out is dropped. */

@@ -277,3 +277,41 @@ uint8_t *writer_pmessage(uint8_t *p, enum writer_proto proto, struct bytes patte
         p = put_bulk(p, channel);
         return put_bulk(p, payload);
 }
+
+/* ---------------------------------------------------------------- deliveries, read back */
+
+/* Reads a length behind its '$'. Return: what is behind its line end. */
+static const uint8_t *frame_length(const uint8_t *p, size_t *np)
+{
+        size_t n = 0;
+
+        for (p++; *p != '\r'; p++)
+                n = 10 * n + (size_t)(*p - '0');
+        *np = n;
+        return p + 2;
+}
+
+struct writer_frame writer_frame(const uint8_t *p)
+{
+        const uint8_t *at = p + 1;
+        bool pattern = *at == '4';
+        struct writer_frame f;
+        size_t n;
+
+        /* "3\r\n$7": the length of the first word tells which of the two it is */
+        at += (pattern        ? sizeof(writer_pmessage_head)
+               : at[4] == '7' ? sizeof(writer_message_head)
+                              : sizeof(writer_smessage_head)) -
+              1;
+        if (pattern) {
+                at = frame_length(at, &n);
+                at += n + 2;
+        }
+        at = frame_length(at, &n);
+        f.channel = bytes_of(at, n);
+        at += n + 2;
+        f.head = (size_t)(at - p);
+        at = frame_length(at, &n);
+        f.size = (size_t)(at - p) + n + 2;
+        return f;
+}

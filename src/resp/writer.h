@@ -47,5 +47,16 @@ size_t writer_pmessage_size(size_t pattern, size_t channel, size_t payload);
 uint8_t *writer_pmessage(uint8_t *p, enum writer_proto proto, struct bytes pattern, struct bytes channel,
                          struct bytes payload);
 
+/* What one of these frames holds. */
+struct writer_frame {
+        size_t size; /* bytes */
+        size_t head; /* of which stand in front of the payload's: behind its first byte, which is the
+                        protocol's, two frames have the same head when kind, pattern and channel are the same */
+        struct bytes channel;
+};
+
+/* Reads a frame at p that one of these functions wrote. */
+struct writer_frame writer_frame(const uint8_t *p);
+
 /* Decimal digits of n; writes them to p (at least 20 bytes). Return: their number. */
 size_t writer_digits(uint8_t *p, uint64_t n);

@@ -15,7 +15,9 @@
 
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/loss.h"
 #include "shard/permit.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
 #include "util/mem.h"
@@ -81,9 +83,33 @@ void client_drop_subscriptions(struct client *c, struct buffer *batch)
                 if (batch)
                         gather_add_change(s, batch, sub->topic->kind, topic_name(sub->topic), -1,
                                           topics_is_last(sub));
+                client_topic_changes(c, sub->topic, false);
                 topics_unsubscribe(s->topics, sub);
                 s->status.subscriptions--;
         }
+}
+
+unsigned client_wishes(const struct client *c)
+{
+        unsigned wishes = c->loss_push ? LOSS_PUSH : 0;
+
+        if (c->loss_channel)
+                wishes |= LOSS_CHANNEL | (c->subscriber.protocol == WRITER_RESP3 ? LOSS_RESP3 : 0);
+        return wishes;
+}
+
+void client_topic_changes(struct client *c, const struct topic *topic, bool subscribed)
+{
+        if (topic->kind != TOPIC_CHANNEL || !bytes_equal(topic_name(topic), BYTES_LITERAL(LOSS_TOPIC)) ||
+            c->loss_channel == subscribed)
+                return;
+        spool_mark(c);
+        c->loss_channel = subscribed;
+}
+
+void client_set_queue(struct client *c)
+{
+        c->messages = transaction_answers(c) ? &c->transaction->messages : client_queue(c);
 }
 
 static void client_teardown(struct client *c)
@@ -109,6 +135,17 @@ static void client_teardown(struct client *c)
                 timers_stop(&s->timers, &c->timers[i]);
 }
 
+size_t client_output_all(const struct client *c)
+{
+        return c->stream.out.bytes + (c->spool ? spool_bytes(c->spool) : 0) + transaction_holds(c);
+}
+
+void client_output_changed(struct client *c, size_t bytes)
+{
+        c->shard->output += bytes - c->output;
+        c->output = bytes;
+}
+
 void client_close(struct client *c)
 {
         if (c->end == CLIENT_CLOSING)
@@ -118,7 +155,9 @@ void client_close(struct client *c)
                 client_teardown(c);
         list_del(&c->linger);
         list_del(&c->dirty);
+        spool_free(c);
         c->end = CLIENT_CLOSING;
+        client_output_changed(c, 0);
         c->shard->ops->remove(c->shard->reactor, &c->stream);
 }
 
@@ -133,7 +172,7 @@ void client_on_timer(struct client *c, enum client_timer kind)
 {
         switch (kind) {
         case CLIENT_TIMER_SOFT:
-                if (c->stream.out.bytes + transaction_holds(c) > c->shard->policy->limits.output_soft)
+                if (client_output(c) > c->shard->policy->limits.output_soft)
                         client_close_at_limit(c);
                 break;
         case _CLIENT_TIMER_N:
@@ -145,7 +184,7 @@ static void client_grant_linger(struct client *c)
 {
         struct shard *s = c->shard;
 
-        c->linger_left = c->stream.out.bytes;
+        c->linger_left = client_output(c);
         c->linger_deadline = s->now + s->options.linger_ns;
         list_add_tail(&s->lingering, &c->linger); /* all get the same time, so the list stays sorted */
 }
@@ -169,7 +208,7 @@ void client_finish(struct client *c)
 void client_linger(struct client *c)
 {
         assert(c->end == CLIENT_FINISHING);
-        if (c->killed || c->stream.out.bytes >= c->linger_left) {
+        if (c->killed || client_output(c) >= c->linger_left) {
                 client_close(c);
                 return;
         }
@@ -226,7 +265,7 @@ void client_push_flush(struct client *c)
         if (transaction_answers(c)) {
                 transaction_hold_reply(c);
         } else if (c->end == CLIENT_OPEN && !c->stream.failed && !c->killed) {
-                outq_copy(&c->stream.out, &s->chunks, buffer_view(&s->reply));
+                outq_copy(client_queue(c), &s->chunks, buffer_view(&s->reply));
                 shard_touch_first(s, c);
         }
         buffer_consume(&s->reply, buffer_size(&s->reply));
@@ -294,6 +333,12 @@ static void client_yield(struct client *c, struct bytes input)
         list_add_tail(&c->shard->yielded, &c->waiting);
 }
 
+/* Bytes that were queued for it, as far as they were not spooled. */
+static size_t client_queued(const struct client *c)
+{
+        return c->stream.out.bytes + (c->spool ? c->spool->intake.bytes : 0);
+}
+
 /* Serves requests until the input ends, the client has to wait, or it had its part of the turn. */
 static void client_serve(struct client *c, struct bytes input)
 {
@@ -301,7 +346,7 @@ static void client_serve(struct client *c, struct bytes input)
         struct request request;
         enum command_result done;
         const char *error = NULL;
-        size_t before = c->stream.out.bytes;
+        size_t before = client_queued(c);
         int r = 0;
 
         while (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS) {
@@ -315,7 +360,7 @@ static void client_serve(struct client *c, struct bytes input)
                         client_executed(c);
                 if (client_subscriptions(c) || buffer_size(&s->reply) > CLIENT_REPLY_MAX)
                         client_reply_flush(c);
-                if (done == COMMAND_YIELD || c->stream.out.bytes > before + CLIENT_TURN_MAX)
+                if (done == COMMAND_YIELD || client_queued(c) > before + CLIENT_TURN_MAX)
                         client_yield(c, input);
         }
         client_reply_flush(c);
@@ -394,8 +439,14 @@ void client_on_hangup(struct client *c, int error)
 
 void client_on_drained(struct client *c)
 {
+        if (c->spool) {
+                shard_touch(c->shard, c); /* the flush goes on with it */
+                return;
+        }
         timers_stop(&c->shard->timers, &c->timers[CLIENT_TIMER_SOFT]);
-        if (c->end == CLIENT_FINISHING)
+        if (c->end == CLIENT_OPEN)
+                client_output_changed(c, client_output(c));
+        else if (c->end == CLIENT_FINISHING)
                 client_close(c);
 }
 

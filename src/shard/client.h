@@ -21,6 +21,7 @@ struct access_class;
 struct command;
 struct shard;
 struct gather;
+struct spool;
 struct transaction;
 
 #define CLIENT_TEXT_MAX 1024 /* bytes of a name, so that nobody's own makes the list of all too long */
@@ -55,10 +56,13 @@ enum client_timer {
 
 struct client {
         struct stream stream;
-        struct list dirty; /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
-        uint64_t active;   /* monotonic ns of the turn in which it last said something or took its output */
+        struct list dirty;   /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
+        uint64_t active;     /* monotonic ns of the turn in which it last said something or took its output */
+        size_t output;       /* bytes that wait for it, as of its last flush; client_output_changed() */
+        struct spool *spool; /* its output, while it is slow and messages for it may be dropped; else NULL */
+        struct outq *intake; /* of the spool */
         struct subscriber subscriber;
-        struct outq *messages; /* where they are queued: stream.out, or behind what an EXEC will answer */
+        struct outq *messages; /* where they are queued: client_queue(), or behind what an EXEC will answer */
         struct shard *shard;
         enum client_wait wait;
         enum client_end end;
@@ -67,7 +71,9 @@ struct client {
         bool killed; /* as good as closed: in shard.ended, or finishing with its time over */
         bool admin;
         const struct access_class *class; /* NULL: it may do everything but administer */
-        bool no_evict, no_touch;          /* as the client said; nothing comes of it, there are no keys */
+        bool loss_push;          /* CLIENT LOSS ON. client_wishes() changes behind a spool_mark() only */
+        bool loss_channel;       /* it subscribed to LOSS_TOPIC */
+        bool no_evict, no_touch; /* as the client said; nothing comes of it, there are no keys */
         uint32_t adopt_flags;
         struct transaction *transaction; /* from MULTI to the reply of EXEC; NULL: none */
         struct reader reader;
@@ -80,6 +86,7 @@ struct client {
         size_t linger_left; /* bytes of output at its last flush, or when the deadline was moved last */
         struct list all;    /* in shard.clients */
         const struct command *command; /* the last one; NULL: none, or an unknown one */
+        uint64_t lost;                 /* messages that were dropped because it was slow */
         uint64_t id;
         uint64_t born;                       /* monotonic ns */
         const char *path;                    /* of the listener that it came by */
@@ -107,6 +114,21 @@ static inline struct client *client_of_timer(struct timer *t)
 {
         return container_of(t - t->kind, struct client, timers[0]);
 }
+
+/* How it wants to hear of messages that it lost: bits of LOSS_*. */
+unsigned client_wishes(const struct client *c);
+
+/* It subscribed to a topic, which is live now, or is about to unsubscribe from it. */
+void client_topic_changes(struct client *c, const struct topic *topic, bool subscribed);
+
+/* Where what is sent to it is queued, but for what an EXEC holds back. */
+static inline struct outq *client_queue(struct client *c)
+{
+        return c->spool ? c->intake : &c->stream.out;
+}
+
+/* Makes client.messages right after its spool or its transaction came or went. */
+void client_set_queue(struct client *c);
 
 /* Whether what is answered now is dropped. */
 static inline bool client_is_silent(const struct client *c)
@@ -169,6 +191,17 @@ void client_kill(struct client *c);
 
 /* Ends it at once; what is queued is dropped. */
 void client_close(struct client *c);
+
+/* Bytes that wait for it now, of every kind. */
+size_t client_output_all(const struct client *c);
+static inline size_t client_output(const struct client *c)
+{
+        return c->spool || c->transaction ? client_output_all(c) : c->stream.out.bytes;
+}
+
+/* What waits for it is another number of bytes than at its last flush: the one place where sums of it change.
+ */
+void client_output_changed(struct client *c, size_t bytes);
 
 /* Ends it because more waits for it than its limit allows. */
 void client_close_at_limit(struct client *c);

@@ -7,7 +7,9 @@
 #include "resp/writer.h"
 #include "shard/client.h"
 #include "shard/command.h"
+#include "shard/loss.h"
 #include "shard/roster.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "util/mem.h"
 
@@ -317,6 +319,16 @@ static enum command_result client_no_touch(struct client *c, const struct reques
         return client_switch(c, request, &c->no_touch);
 }
 
+static enum command_result client_loss(struct client *c, const struct request *request)
+{
+        if (c->subscriber.protocol == WRITER_RESP2) {
+                command_error(c, "CLIENT LOSS needs RESP3 (HELLO 3); with RESP2, subscribe to " LOSS_TOPIC);
+                return COMMAND_DONE;
+        }
+        spool_mark(c);
+        return client_switch(c, request, &c->loss_push);
+}
+
 /* ------------------------------------------------------------------ what needs keys, or waiting for them */
 
 static enum command_result client_getredir(struct client *c, const struct request *request)
@@ -369,6 +381,8 @@ const struct command command_client_rows[] = {
         { "list", -2, O, client_list, NULL, "connection",
           "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id ...]",
           "What is known about all connections: those of the same user, unless one may administer." },
+        { "loss", 3, 0, client_loss, NULL, "connection", "<ON | OFF>",
+          "Whether this connection is told, by pushes, which messages it lost because it was slow." },
         { "no-evict", 3, 0, client_no_evict, NULL, "connection", "<ON | OFF>",
           "Noted, without effect: no connection is evicted." },
         { "no-touch", 3, 0, client_no_touch, NULL, "connection", "<ON | OFF>",

@@ -9,6 +9,7 @@
 #include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/info.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/status.h"
 #include "shard/transaction.h"
@@ -82,6 +83,9 @@ enum command_result command_reset(struct client *c, const struct request *reques
         if (c->replies == CLIENT_REPLIES_OFF)
                 c->replies = CLIENT_REPLIES_ON;
         command_unsubscribe_all(c);
+        if (c->loss_push)
+                spool_mark(c);
+        c->loss_push = false;
         subscriber_set_protocol(&c->subscriber, WRITER_RESP2);
         if (!client_is_silent(c))
                 writer_simple(c->gather ? &c->gather->reply : &c->shard->reply, "RESET");
@@ -155,6 +159,9 @@ enum command_result command_hello(struct client *c, const struct request *reques
                 }
                 if (!hello_options(c, request))
                         return COMMAND_DONE;
+                if (client_wishes(c))
+                        spool_mark(c);
+                c->loss_push &= version == 3;
                 subscriber_set_protocol(&c->subscriber, version == 3 ? WRITER_RESP3 : WRITER_RESP2);
         }
         hello_reply(c);

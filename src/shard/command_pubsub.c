@@ -142,6 +142,7 @@ static void subscribe_one(struct client *c, struct gather *g, enum topic_kind ki
                                 gather_add_pending(g, sub);
                 } else {
                         topics_activate(s->topics, sub);
+                        client_topic_changes(c, sub->topic, true);
                         transaction_subscribed(c, sub);
                 }
         }
@@ -209,6 +210,7 @@ static void unsubscribe_one(struct client *c, struct gather *g, enum topic_kind 
         if (g)
                 gather_add_change(s, &g->batch, kind, name, -1, topics_is_last(sub));
         transaction_unsubscribes(c, sub);
+        client_topic_changes(c, sub->topic, false);
         /* first the answer: the name may be the topic's own, which goes with its last subscription */
         acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind) - 1);
         topics_unsubscribe(s->topics, sub);

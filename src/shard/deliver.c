@@ -95,7 +95,7 @@ static void deliver_make_room(struct shard *s, const struct topic *topic, size_t
                         continue;
                 stage_unref(stage);
                 d->stage[p] = stage_new(&s->stages, (uint32_t)size);
-                d->stage[p]->shared = true;
+                d->stage[p]->shared = d->stage[p]->frames = true;
         }
 }
 

@@ -98,9 +98,12 @@ static void gather_finish(struct client *c)
         c->gather = NULL;
         c->wait = CLIENT_RUNS;
         client_reply_flush(c);
-        for (unsigned i = 0; i < g->n_pending; i++)
-                if (g->pending[i])
-                        topics_activate(s->topics, g->pending[i]);
+        for (unsigned i = 0; i < g->n_pending; i++) {
+                if (!g->pending[i])
+                        continue;
+                topics_activate(s->topics, g->pending[i]);
+                client_topic_changes(c, g->pending[i]->topic, true);
+        }
         if (g->write && !g->silent)
                 gather_write(c, g);
         buffer_put(&s->reply, buffer_view(&g->reply).p, buffer_size(&g->reply));

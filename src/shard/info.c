@@ -41,7 +41,12 @@ struct info {
         _(denied_admin)                                                                                        \
         _(denied_connections)                                                                                  \
         _(subscriptions_ended)                                                                                 \
-        _(messages_withheld)
+        _(messages_withheld)                                                                                   \
+        _(lost_drop_oldest)                                                                                    \
+        _(lost_drop_newest)                                                                                    \
+        _(lost_conflate)                                                                                       \
+        _(spooled_clients)                                                                                     \
+        _(spooled_bytes)
 
 static void info_add(struct shard_status *sum, const struct shard_status *one)
 {
@@ -193,6 +198,11 @@ static void info_broker(struct buffer *b, const struct info *info)
         info_number(b, "denied_connections", info->sum.denied_connections);
         info_number(b, "subscriptions_ended", info->sum.subscriptions_ended);
         info_number(b, "messages_withheld", info->sum.messages_withheld);
+        info_number(b, "lost_drop_oldest", info->sum.lost_drop_oldest);
+        info_number(b, "lost_drop_newest", info->sum.lost_drop_newest);
+        info_number(b, "lost_conflate", info->sum.lost_conflate);
+        info_number(b, "spooled_clients", info->sum.spooled_clients);
+        info_number(b, "spooled_bytes", info->sum.spooled_bytes);
 }
 
 /* In the order in which they are written. */

@@ -10,6 +10,7 @@
 #include "pubsub/access.h"
 #include "shard/client.h"
 #include "shard/gather.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
 #include "util/bits.h"
@@ -50,8 +51,11 @@ static void invariant_open(const struct shard *s, const struct client *c)
         bool waits = !list_empty(&c->waiting);
 
         assert(!c->stream.removed && list_empty(&c->linger));
-        assert(!c->stream.out.bytes || invariant_output_moves(c));
-        assert(c->messages == (transaction_answers(c) ? &c->transaction->messages : &c->stream.out));
+        assert(!(c->stream.out.bytes || c->spool) || invariant_output_moves(c));
+        assert(c->messages == (transaction_answers(c) ? &c->transaction->messages
+                               : c->spool             ? &c->spool->intake
+                                                      : &c->stream.out));
+        assert(!c->spool || !c->spool->intake.n || c->stream.failed || c->killed);
         if (s->stop != SHARD_RUNS)
                 return; /* the end of the stop ends them all */
         if (c->stream.failed)
@@ -97,7 +101,8 @@ static void invariant_client(const struct shard *s, const struct client *c)
                 assert(invariant_output_moves(c));
                 break;
         case CLIENT_CLOSING:
-                assert(c->stream.removed && !c->stream.out.bytes && !client_subscriptions(c));
+                assert(c->stream.removed && !c->stream.out.bytes && !c->output && !c->spool &&
+                       !client_subscriptions(c));
                 assert(!c->gather && !c->transaction);
                 assert(list_empty(&c->waiting) && list_empty(&c->linger) && list_empty(&c->dirty));
                 break;
@@ -106,14 +111,18 @@ static void invariant_client(const struct shard *s, const struct client *c)
 
 void shard_assert_invariants(const struct shard *s)
 {
-        uint64_t n = 0;
+        uint64_t n = 0, output = 0;
 
         list_for_each (i, &s->clients) {
-                invariant_client(s, container_of(i, struct client, all));
+                const struct client *c = container_of(i, struct client, all);
+
+                invariant_client(s, c);
+                output += c->output;
                 n++;
         }
         assert(pthread_equal(s->owner, pthread_self())); /* known failure 39 */
         assert(n == s->status.clients);
+        assert(output == s->output);
         assert(!s->deliver.run && !buffer_size(&s->reply));
         assert(list_empty(&s->unchecked) || s->busy || s->stop != SHARD_RUNS);
         assert(list_empty(&s->dirty) || s->busy || s->stop == SHARD_STOPPED);

@@ -109,6 +109,9 @@ struct shard_status {
         uint64_t ring_high, backlog_high, backlog_bytes;
         uint64_t output_bytes; /* waiting for clients now */
         uint64_t output_limit_closed;
+        uint64_t lost_drop_oldest, lost_drop_newest,
+                lost_conflate;                   /* messages, by the policy that dropped them */
+        uint64_t spooled_clients, spooled_bytes; /* who may lose more, now, and what waits for them */
         uint64_t protocol_errors;
         uint64_t denied_publish, denied_subscribe, denied_admin; /* commands */
         uint64_t denied_connections;                             /* of strangers, by abstract sockets */

@@ -31,6 +31,7 @@ enum slow_action {
         SLOW_DROP_NEWEST,
         SLOW_CONFLATE, /* of each channel the newest stays */
         SLOW_BLOCK,    /* publishers wait */
+        _SLOW_ACTION_N,
 };
 
 /* The first rule that fits a subscriber's listener and a message's channel says what happens to it; where none

@@ -15,6 +15,7 @@
 #include "resp/writer.h"
 #include "shard/client.h"
 #include "shard/gather.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
 #include "util/clock.h"
@@ -77,7 +78,7 @@ static size_t memory_of(const struct client *c)
 {
         size_t n = sizeof(*c) + c->shard->ops->stream_size;
 
-        n += c->reader.in.cap + c->stream.out.bytes + transaction_holds(c);
+        n += c->reader.in.cap + client_output(c);
         if (c->transaction)
                 n += sizeof(*c->transaction) + c->transaction->bytes;
         n += text_size(c->name) + text_size(c->lib_name) + text_size(c->lib_version);
@@ -120,8 +121,8 @@ static void put_memory(struct buffer *b, const struct client *c)
         PUT(b, " argv-mem=0");
         PUT_NUMBER(b, "multi-mem", c->transaction ? c->transaction->bytes : 0);
         PUT(b, " rbs=0 rbp=0 obl=0");
-        PUT_NUMBER(b, "oll", c->stream.out.n);
-        PUT_NUMBER(b, "omem", c->stream.out.bytes);
+        PUT_NUMBER(b, "oll", c->stream.out.n + (c->spool ? c->spool->n_entries : 0));
+        PUT_NUMBER(b, "omem", c->stream.out.bytes + (c->spool ? spool_bytes(c->spool) : 0));
         PUT_NUMBER(b, "tot-mem", memory_of(c));
 }
 
@@ -144,6 +145,7 @@ void roster_line(struct buffer *b, const struct client *c)
         PUT_NUMBER(b, "pid", (uint64_t)c->pid);
         PUT_NUMBER(b, "uid", c->uid);
         PUT_NUMBER(b, "gid", c->gid);
+        PUT_NUMBER(b, "lost", c->lost);
         PUT(b, "\n");
 }
 

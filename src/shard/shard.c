@@ -21,6 +21,7 @@
 #include "shard/gather.h"
 #include "shard/permit.h"
 #include "shard/roster.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/status.h"
 #include "shard/transaction.h"
@@ -190,7 +191,10 @@ static void shard_use_policy(struct shard *s, const struct policy *policy)
 
 static void shard_on_policy(struct shard *s, const struct message_policy *m)
 {
+        slow_forget(&s->slow);
         shard_use_policy(s, m->policy);
+        list_for_each (i, &s->clients)
+                spool_use_policy(container_of(i, struct client, all));
         port_send(s->port, s->options.n_shards, MESSAGE_POLICY_TAKEN, 0, PORT_UNCOUNTED);
 }
 
@@ -314,24 +318,32 @@ static void shard_soft_limit(struct shard *s, struct client *c, size_t bytes)
 static void shard_flushed(struct shard *s, struct client *c)
 {
         struct outq *out = &c->stream.out;
-        size_t bytes = out->bytes + transaction_holds(c);
+        size_t bytes;
 
         PROBE2(flush, c->id, out->bytes);
         if (c->stream.failed)
                 return; /* the reactor reports it in the next wait */
-        if (!out->bytes)
+        if (c->spool || (out->bytes && spool_is_needed(c)))
+                spool_keep(c);
+        if (!out->bytes && !c->spool)
                 c->active = s->now;
+        bytes = client_output(c);
         shard_soft_limit(s, c, bytes);
+        if (bytes != c->output)
+                client_output_changed(c, bytes);
         if (!bytes) {
                 if (c->end == CLIENT_FINISHING)
                         client_close(c);
                 return;
         }
-        c->linger_left = out->bytes;
+        c->linger_left = bytes;
         if (bytes > s->policy->limits.output_hard) {
                 client_close_at_limit(c);
                 return;
         }
+        if (c->spool)
+                return;
+        spool_trim_cut(out);
         if (!PLANTED(12))
                 outq_detach(out, &s->chunks);
         outq_detach(c->messages, &s->chunks);
@@ -344,8 +356,13 @@ static int shard_flush(struct shard *s)
         int r;
 
         list_swap(&now, &s->dirty);
-        list_for_each (i, &now)
-                s->ops->flush(s->reactor, &container_of(i, struct client, dirty)->stream);
+        list_for_each (i, &now) {
+                struct client *c = container_of(i, struct client, dirty);
+
+                if (c->spool)
+                        spool_offer(c);
+                s->ops->flush(s->reactor, &c->stream);
+        }
         r = s->ops->submit(s->reactor);
         while (!list_empty(&now)) {
                 struct client *c = list_first(&now, struct client, dirty);
@@ -353,6 +370,7 @@ static int shard_flush(struct shard *s)
                 list_del(&c->dirty);
                 shard_flushed(s, c);
         }
+        slow_forget(&s->slow);
         deliver_recycle(&s->deliver);
         return r;
 }
@@ -575,6 +593,7 @@ struct shard *shard_free(struct shard *s)
                         break;
         s->reactor = s->ops->deinit(s->reactor);
         deliver_deinit(&s->deliver);
+        slow_deinit(&s->slow);
         stage_pool_deinit(&s->stages);
         stage_pool_deinit(&s->chunks);
         s->topics = topics_free(s->topics);

@@ -12,6 +12,7 @@
 #include "shard/deliver.h"
 #include "shard/message.h"
 #include "shard/shard.h"
+#include "shard/slow.h"
 #include "util/buffer.h"
 #include "util/hash.h"
 #include "util/list.h"
@@ -48,11 +49,13 @@ struct shard {
 
         struct list dirty; /* clients with unflushed output, by client.dirty */
         struct deliver deliver;
+        struct slow slow;
         struct stage_pool stages; /* of deliver */
         struct stage_pool chunks; /* of the clients' own output */
         struct buffer reply;      /* of the client that is being served */
         struct reader_scratch scratch;
         struct reader_limits limits; /* of the policy */
+        uint64_t output;             /* the sum of client.output */
         struct timers timers;        /* of clients; shard_tick() takes those that are due */
 
         const struct command *publish, *spublish; /* the rows of what is executed without a look-up */

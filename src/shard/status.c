@@ -8,6 +8,7 @@
 
 #include "resp/writer.h"
 #include "shard/client.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "util/mem.h"
 
@@ -40,7 +41,12 @@
         _(denied_admin)                                                                                        \
         _(denied_connections)                                                                                  \
         _(subscriptions_ended)                                                                                 \
-        _(messages_withheld)
+        _(messages_withheld)                                                                                   \
+        _(lost_drop_oldest)                                                                                    \
+        _(lost_drop_newest)                                                                                    \
+        _(lost_conflate)                                                                                       \
+        _(spooled_clients)                                                                                     \
+        _(spooled_bytes)
 
 /* Those that count anew from a reset, for INFO. BROKER STATUS counts from the start. */
 #define STATUS_RESETS(_)                                                                                       \
@@ -60,7 +66,10 @@
         _(denied_admin)                                                                                        \
         _(denied_connections)                                                                                  \
         _(subscriptions_ended)                                                                                 \
-        _(messages_withheld)
+        _(messages_withheld)                                                                                   \
+        _(lost_drop_oldest)                                                                                    \
+        _(lost_drop_newest)                                                                                    \
+        _(lost_conflate)
 
 /* This shard's, now. */
 static struct shard_status status_of(const struct shard *s)
@@ -80,10 +89,14 @@ static struct shard_status status_of(const struct shard *s)
         status.backlog_high = mesh->backlog_high;
         status.backlog_bytes = mesh->backlog_bytes;
         list_for_each (i, &s->clients) {
-                const struct outq *out = &container_of(i, struct client, all)->stream.out;
+                const struct client *c = container_of(i, struct client, all);
 
-                status.output_bytes += out->bytes;
-                status.bytes_out += out->sent;
+                status.output_bytes += client_output(c);
+                status.bytes_out += c->stream.out.sent;
+                if (!c->spool)
+                        continue;
+                status.spooled_clients++;
+                status.spooled_bytes += spool_bytes(c->spool);
         }
         status.cpu = s->options.cpu;
         snprintf(status.reactor, sizeof(status.reactor), "%s", s->ops->name);

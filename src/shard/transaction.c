@@ -118,8 +118,8 @@ void transaction_drop(struct client *c, struct buffer *batch)
         buffer_deinit(&t->done);
         buffer_deinit(&t->reply);
         outq_clear(&t->messages);
-        c->messages = &c->stream.out;
         c->transaction = NULL;
+        client_set_queue(c);
         free(t);
 }
 
@@ -440,7 +440,7 @@ static void transaction_answer(struct client *c)
         outq_join(&messages, &t->messages);
         transaction_drop(c, NULL);
         client_push_flush(c);
-        outq_join(&c->stream.out, &messages);
+        outq_join(client_queue(c), &messages);
         shard_touch_first(s, c);
         if (ends)
                 client_finish(c);

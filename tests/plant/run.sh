@@ -32,6 +32,9 @@ bugs='
 20 the reactor sleeps over streams that found no buffer
 21 the output of a removed stream is freed under a send
 22 an end that the kernel never tells is not looked for
+23 a frame of which a part was sent is dropped with others
+24 a loss is told at the end of what waits, not in its place
+25 what was lost before a client asked for notices is told
 '
 build() { # program, its sources
         out=$1
@@ -66,8 +69,10 @@ for n in "$@"; do
         build test-shard "$src/tests/shard/test-shard.c" $support || exit 1
         # shellcheck disable=SC2086
         build sim "$src/tests/sim/sim.c" $support || exit 1
+        # shellcheck disable=SC2086
+        build slow "$src/tests/sim/slow.c" $support || exit 1
         by=
-        for test in test-topics test-outq test-uring test-shard sim test-port; do
+        for test in test-topics test-outq test-uring test-shard sim slow test-port; do
                 timeout 120 "$work/$test" >"$work/log" 2>&1 && continue
                 by=$test
                 break

@@ -127,7 +127,8 @@ START_TEST(an_empty_queue_holds_no_memory)
         outq_consume(&q, q.bytes);
         ck_assert_uint_eq(pool.n_live, 0);
         ck_assert_ptr_eq(q.v, q.few);
-        ck_assert_ptr_null(q.own);
+        ck_assert_ptr_null(q.own[false]);
+        ck_assert_ptr_null(q.own[true]);
         stage_pool_deinit(&pool);
 }
 END_TEST
@@ -227,7 +228,7 @@ START_TEST(a_joined_queue_comes_behind_with_every_reference)
         outq_slice(&behind, &chunks, stage, 0, stage->used);
         outq_copy(&behind, &chunks, bytes_str(parts[3]));
         outq_join(&q, &behind);
-        ck_assert(!behind.n && !behind.bytes && !behind.own);
+        ck_assert(!behind.n && !behind.bytes && !behind.own[false] && !behind.own[true]);
         for (unsigned i = 0, v = outq_iov(&q, iov, 8); i < v; i++) {
                 memcpy(text + n, iov[i].iov_base, iov[i].iov_len);
                 n += iov[i].iov_len;
@@ -241,6 +242,135 @@ START_TEST(a_joined_queue_comes_behind_with_every_reference)
 }
 END_TEST
 
+/* A stage of frames "<aa><bb>.." and a queue that holds n of them. */
+static struct stage *stage_of_frames(struct stage_pool *pool, unsigned n)
+{
+        struct stage *stage = stage_new(pool, 4 * n);
+
+        for (unsigned i = 0; i < n; i++)
+                memcpy(stage->data + 4 * i, (char[]){ '<', (char)('a' + i), (char)('a' + i), '>' }, 4);
+        stage->used = 4 * n;
+        stage->shared = stage->frames = true;
+        return stage;
+}
+
+/* Where frames are to be told from other bytes, no slice holds both, and no frame is in two slices. */
+START_TEST(frames_and_other_bytes_are_never_in_one_slice)
+{
+        struct stage_pool pool, chunks;
+        struct stage *stage;
+        struct outq q;
+        unsigned frames = 0;
+
+        stage_pool_init(&pool, 1024, 4);
+        stage_pool_init(&chunks, 64, 4);
+        stage = stage_of_frames(&pool, 26);
+        outq_init(&q);
+        for (uint32_t i = 0; i < 26; i++) {
+                outq_slice(&q, &chunks, stage, 4 * i, 4);
+                if (i % 3 == 0)
+                        outq_copy(&q, &chunks, BYTES_LITERAL("reply"));
+                if (i == 20)
+                        outq_detach(&q, &chunks);
+        }
+        outq_detach(&q, &chunks);
+        ck_assert_uint_eq(stage->refs, 1);
+        for (uint32_t i = 0; i < q.n; i++) {
+                const struct slice *s = outq_at(&q, i);
+                const char *p = (const char *)s->stage->data + s->off;
+
+                if (!s->stage->frames) {
+                        ck_assert(!memchr(p, '<', s->len));
+                        continue;
+                }
+                ck_assert(s->len % 4 == 0 && p[0] == '<' && p[s->len - 1] == '>');
+                frames += s->len / 4;
+        }
+        ck_assert_uint_eq(frames, 26);
+        outq_clear(&q);
+        stage_unref(stage);
+        stage_pool_deinit(&pool);
+        stage_pool_deinit(&chunks);
+}
+END_TEST
+
+/* Wherever a frame was cut, what was sent of it stands in front of the rest, also in memory of the queue's own.
+ */
+START_TEST(what_was_sent_of_a_frame_stands_in_front_of_its_rest)
+{
+        struct stage_pool pool, chunks;
+        struct stage *stage;
+
+        stage_pool_init(&pool, 1024, 4);
+        stage_pool_init(&chunks, 64, 4);
+        stage = stage_of_frames(&pool, 4);
+        for (size_t sent = 0; sent < 16; sent++) {
+                struct outq q;
+                const struct slice *first;
+
+                outq_init(&q);
+                outq_slice(&q, &chunks, stage, 0, 8);
+                outq_slice(&q, &chunks, stage, 12, 4);
+                outq_slice(&q, &chunks, stage, 8, 4);
+                if (sent)
+                        outq_consume(&q, sent / 2);
+                outq_consume(&q, sent - sent / 2);
+                first = outq_at(&q, 0);
+                ck_assert_uint_eq(q.cut, sent % 8); /* two slices, of two frames each */
+                q.cut %= 4;                         /* as one that knows frames does */
+                outq_detach(&q, &chunks);
+                ck_assert_uint_eq(stage->refs, 1);
+                first = outq_at(&q, 0);
+                ck_assert_int_eq(first->stage->data[first->off - q.cut], '<');
+                ck_assert_int_eq(first->stage->data[first->off], "<aa><bb><dd><cc>"[sent]);
+                check_queued(&q, "<aa><bb><dd><cc>" + sent);
+                outq_clear(&q);
+        }
+        stage_unref(stage);
+        stage_pool_deinit(&pool);
+        stage_pool_deinit(&chunks);
+}
+END_TEST
+
+START_TEST(a_queue_is_split_anywhere)
+{
+        static const char text[] = "<aa><bb>reply<cc><dd>";
+        struct stage_pool pool, chunks;
+        struct stage *stage;
+
+        stage_pool_init(&pool, 1024, 4);
+        stage_pool_init(&chunks, 64, 4);
+        stage = stage_of_frames(&pool, 4);
+        for (size_t keep = 0; keep < sizeof(text); keep++) {
+                struct outq q, rest;
+
+                outq_init(&q);
+                outq_init(&rest);
+                outq_copy(&rest, &chunks, BYTES_LITERAL("before "));
+                outq_slice(&q, &chunks, stage, 0, 8);
+                outq_copy(&q, &chunks, BYTES_LITERAL("reply"));
+                outq_slice(&q, &chunks, stage, 8, 8);
+                outq_split(&q, keep, &rest);
+                {
+                        char kept[32] = "", moved[32] = "before ";
+
+                        memcpy(kept, text, keep);
+                        strcat(moved, text + keep);
+                        check_queued(&q, kept);
+                        check_queued(&rest, moved);
+                }
+                if (!keep)
+                        ck_assert(!q.own[0] && !q.own[1] && q.v == q.few);
+                outq_clear(&q);
+                outq_clear(&rest);
+        }
+        ck_assert_uint_eq(stage->refs, 1);
+        stage_unref(stage);
+        stage_pool_deinit(&pool);
+        stage_pool_deinit(&chunks);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_test(cases, a_slice_that_continues_the_last_one_extends_it);
@@ -248,6 +378,9 @@ static void add(TCase *cases)
         tcase_add_test(cases, detached_queues_pin_no_shared_stage_and_keep_their_bytes);
         tcase_add_test(cases, an_empty_queue_holds_no_memory);
         tcase_add_test(cases, a_joined_queue_comes_behind_with_every_reference);
+        tcase_add_test(cases, frames_and_other_bytes_are_never_in_one_slice);
+        tcase_add_test(cases, what_was_sent_of_a_frame_stands_in_front_of_its_rest);
+        tcase_add_test(cases, a_queue_is_split_anywhere);
         tcase_add_test(cases, random_operations_keep_every_byte_in_order);
 }
 

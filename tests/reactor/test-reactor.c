@@ -133,6 +133,41 @@ START_TEST(a_flush_that_the_kernel_does_not_take_finishes_by_itself)
 END_TEST
 
 /* Known failure 50: SIGPIPE has its default action here. */
+/* While the kernel takes no more, what is left may be taken back, also all of it. */
+START_TEST(output_that_was_taken_back_is_not_sent_and_room_is_told)
+{
+        static char block[1 << 20], got[1 << 20];
+        struct peer p;
+        int fd = peer_open(&p);
+        struct outq rest;
+        size_t sent, n = 0;
+        ssize_t k;
+
+        outq_init(&rest);
+        outq_copy(&p.stream.out, &pool, bytes_of(block, sizeof(block)));
+        peer_flush(&p);
+        ck_assert(p.stream.writing);
+        sent = p.stream.out.sent;
+        outq_split(&p.stream.out, 0, &rest);
+        ck_assert_uint_eq(sent + rest.bytes, sizeof(block));
+        outq_clear(&rest);
+        ck_assert_int_eq(p.drained, 0);
+        while (n < sent) {
+                k = read(fd, got + n, sizeof(got) - n);
+                ck_assert_int_gt(k, 0);
+                n += (size_t)k;
+        }
+        ck_assert(peers_wait(p.drained, NSEC_PER_SEC));
+        ck_assert(!p.stream.writing && n == sent);
+        outq_copy(&p.stream.out, &pool, BYTES_LITERAL("more"));
+        peer_flush(&p);
+        ck_assert_int_eq(read(fd, got, sizeof(got)), 4);
+        ck_assert_mem_eq(got, "more", 4);
+        close(fd);
+        peer_close(&p);
+}
+END_TEST
+
 START_TEST(a_peer_that_is_gone_is_an_error_and_no_signal)
 {
         struct peer p;
@@ -316,6 +351,7 @@ static void add(TCase *cases)
 {
         tcase_add_test(cases, bytes_arrive_and_an_end_is_reported_once);
         tcase_add_test(cases, a_flush_that_the_kernel_does_not_take_finishes_by_itself);
+        tcase_add_test(cases, output_that_was_taken_back_is_not_sent_and_room_is_told);
         tcase_add_test(cases, a_peer_that_is_gone_is_an_error_and_no_signal);
         tcase_add_test(cases, a_paused_stream_is_silent_until_it_resumes);
         tcase_add_test(cases, a_wake_and_a_deadline_end_a_wait);

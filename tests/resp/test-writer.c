@@ -179,6 +179,39 @@ START_TEST(pattern_messages_have_the_size_foretold_and_differ_in_one_byte)
 }
 END_TEST
 
+/* Whatever a frame holds, also what looks like a part of one. */
+START_TEST(frames_are_read_back)
+{
+        static const struct bytes texts[] = { BYTES_LITERAL(""), BYTES_LITERAL("a"),
+                                              BYTES_LITERAL("$7\r\nmessage"), BYTES_LITERAL("0123456789\r\n"),
+                                              BYTES_LITERAL("\r\n*3\r\n$1\r\n") };
+        uint8_t frame[300];
+
+        for (unsigned i = 0; i < 5 * 5 * 5 * 2; i++) {
+                struct bytes pattern = texts[i % 5], channel = texts[i / 5 % 5], payload = texts[i / 25 % 5];
+                enum writer_proto proto = i / 125;
+                struct writer_frame f;
+                uint8_t *end;
+
+                end = writer_message(frame, proto, channel, payload);
+                f = writer_frame(frame);
+                ck_assert_ptr_eq(frame + f.size, end);
+                ck_assert(bytes_equal(f.channel, channel));
+                ck_assert_int_eq(frame[f.head], '$');
+                end = writer_smessage(frame, proto, channel, payload);
+                f = writer_frame(frame);
+                ck_assert_ptr_eq(frame + f.size, end);
+                ck_assert(bytes_equal(f.channel, channel));
+                end = writer_pmessage(frame, proto, pattern, channel, payload);
+                f = writer_frame(frame);
+                ck_assert_ptr_eq(frame + f.size, end);
+                ck_assert(bytes_equal(f.channel, channel));
+                ck_assert_uint_eq(f.size - f.head,
+                                  writer_message_size(0, payload.n) - writer_message_size(0, 0) + 6);
+        }
+}
+END_TEST
+
 START_TEST(replies_follow_each_other_in_one_buffer)
 {
         struct buffer b = { 0 };
@@ -208,6 +241,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, messages_have_the_size_foretold_and_differ_in_one_byte);
         tcase_add_test(cases, shard_messages_have_the_size_foretold_and_differ_in_one_byte);
         tcase_add_test(cases, pattern_messages_have_the_size_foretold_and_differ_in_one_byte);
+        tcase_add_test(cases, frames_are_read_back);
         tcase_add_test(cases, replies_follow_each_other_in_one_buffer);
 }
 

@@ -224,14 +224,14 @@ START_TEST(a_client_reads_its_own_line)
                 "id=%d addr=/run/test:0 laddr=/run/test:0 fd=%d name= age=3 idle=0 flags=U db=0 sub=0 psub=0 "
                 "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 "
                 "tot-mem=%zu events=r cmd=client|info user=default redir=-1 resp=2 lib-name= lib-ver= pid=1 "
-                "uid=77 gid=5\n");
+                "uid=77 gid=5 lost=0\n");
         free(answer(0, c, "HELLO 3\r\n"));
         check_own_line(
                 c, true,
                 "id=%d addr=/run/test:0 laddr=/run/test:0 fd=%d name= age=3 idle=0 flags=U db=0 sub=0 psub=0 "
                 "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 "
                 "tot-mem=%zu events=r cmd=client|info user=default redir=-1 resp=3 lib-name= lib-ver= pid=1 "
-                "uid=77 gid=5\n");
+                "uid=77 gid=5 lost=0\n");
         cluster_deinit(&cl);
 }
 END_TEST
