@@ -225,6 +225,7 @@ void command_end_subscription(struct client *c, struct buffer *batch, struct sub
 
         if (!transaction_keeps(c, sub) && batch)
                 gather_add_change(s, batch, kind, name, -1, topics_is_last(sub));
+        client_topic_changes(c, sub->topic, false);
         acknowledge(&s->reply, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind) - 1);
         topics_unsubscribe(s->topics, sub);
         s->status.subscriptions--;

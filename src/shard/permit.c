@@ -9,6 +9,7 @@
 #include "resp/writer.h"
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/loss.h"
 #include "shard/policy.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
@@ -184,6 +185,8 @@ bool permit_publish(struct client *c, struct topic *topic, struct bytes channel)
 static bool permit_subscribe(struct client *c, enum topic_kind kind, struct bytes name, struct topic *topic,
                              size_t *steps)
 {
+        if (kind == TOPIC_CHANNEL && bytes_equal(name, BYTES_LITERAL(LOSS_TOPIC)))
+                return true; /* of what it lost itself, everybody may hear */
         if (!topic && kind == TOPIC_PATTERN)
                 return access_decide_pattern(c->class, name, steps).allowed;
         if (!topic)

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "pubsub/access.h"
 #include "shard/client.h"
 #include "shard/loss.h"
 #include "shard/state.h"
@@ -357,7 +358,8 @@ END_TEST
 /* The first rule that fits, of the client's listener. */
 START_TEST(each_channel_has_its_rule)
 {
-        static const char *const a[] = { "x", "a*" }, *const b[] = { "*b" };
+        static const struct bytes a[] = { BYTES_LITERAL("x"), BYTES_LITERAL("a*") },
+                                  b[] = { BYTES_LITERAL("*b") };
         int publisher, fd;
 
         start(_i, 1);
@@ -534,6 +536,27 @@ START_TEST(both_ways_may_be_asked_for)
                 expect_message("news", 1);
         check_expected(fd);
         cluster_deinit(&cl);
+}
+END_TEST
+
+/* Whatever the rules of access say: it tells of nobody else. */
+START_TEST(everybody_may_hear_of_its_own_losses)
+{
+        struct access *access = access_new(NULL, 0, false);
+        int fd;
+
+        start(_i, 1);
+        other_policy = policy;
+        other_policy.access = access;
+        fd = cluster_connect(&cl, last, 7);
+        say(last, fd, "SUBSCRIBE __brokerd__:loss\r\n");
+        check_heard(fd, "*3 $9 subscribe $16 __brokerd__:loss :1 ");
+        cluster_set_policy(&cl, &other_policy);
+        say(last, fd, "UNSUBSCRIBE\r\nSUBSCRIBE __brokerd__:loss\r\n");
+        check_heard(fd, "*3 $11 unsubscribe $16 __brokerd__:loss :0 *3 $9 subscribe $16 __brokerd__:loss :1 ");
+        ck_assert(client_of(fd)->loss_channel);
+        cluster_deinit(&cl);
+        access_free(access);
 }
 END_TEST
 
@@ -916,6 +939,7 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, notices_are_told_between_on_and_off, 0, VARIANTS);
         tcase_add_loop_test(cases, what_waited_before_it_asked_is_not_told, 0, VARIANTS);
         tcase_add_loop_test(cases, both_ways_may_be_asked_for, 0, VARIANTS);
+        tcase_add_loop_test(cases, everybody_may_hear_of_its_own_losses, 0, VARIANTS);
         tcase_add_loop_test(cases, what_a_transaction_holds_comes_behind_its_reply, 0, VARIANTS);
         tcase_add_loop_test(cases, a_slow_client_ends_in_any_way, 0, VARIANTS);
         tcase_add_loop_test(cases, replies_of_a_slow_client_end_at_the_hard_limit, 0, VARIANTS);

@@ -624,7 +624,8 @@ static void step(struct test *t)
 
 static void make_policies(struct test *t)
 {
-        static const char *const groups[] = { "a*", "b*", "*1", "c?" };
+        static const struct bytes groups[] = { BYTES_LITERAL("a*"), BYTES_LITERAL("b*"), BYTES_LITERAL("*1"),
+                                               BYTES_LITERAL("c?") };
         static const enum slow_action actions[] = { SLOW_DROP_OLDEST, SLOW_DROP_NEWEST, SLOW_CONFLATE,
                                                     SLOW_DISCONNECT };
 
