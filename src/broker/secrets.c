@@ -431,6 +431,11 @@ static const struct secret *secrets_find(const struct secrets *s, struct bytes n
         return found;
 }
 
+bool secrets_has(const struct secrets *s, struct bytes name)
+{
+        return secrets_find(s, name) != NULL;
+}
+
 /*
  * A name that there is not is verified against the hash of another, always the same one for that name: so
  * unknown names take the times that known ones take, also where hashes of several kinds are in the file.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -57,6 +58,9 @@ struct secrets *secrets_free(struct secrets *secrets);
 
 /* Return: the secrets in the order of their names, n of them. */
 const struct secret *secrets_list(const struct secrets *secrets, size_t *np);
+
+/* Whether somebody has that name. */
+bool secrets_has(const struct secrets *secrets, struct bytes name);
 
 /*
  * Whether this is the password of that name. It takes as long for a name that there is not as for one that

@@ -35,6 +35,7 @@ struct job {
         struct message_verify question; /* the password is wiped before the job is done */
         enum verify_verdict verdict;
         uint64_t mark;
+        bool known; /* the name is somebody's */
 };
 
 struct verifier {
@@ -98,6 +99,7 @@ static void job_run(struct job *job, const struct secrets *secrets)
         size_t n = q->password_size;
         int r = SECRETS_E_WRONG;
 
+        job->known = secrets && secrets_has(secrets, bytes_of(q->name, q->name_size));
         if (secrets)
                 /* a hopeless one is verified all the same: it takes its time */
                 r = secrets_verify(secrets, bytes_of(q->name, q->name_size), bytes_of(q->password, n),
@@ -233,6 +235,7 @@ static struct verifier_answer job_answer(const struct job *job)
                                           .uid = q->uid,
                                           .pid = q->pid,
                                           .verdict = job->verdict,
+                                          .known = job->known,
                                           .mark = job->verdict == VERIFY_RIGHT ? job->mark : 0 };
 
         answer.name_size = q->name_size;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "broker/secrets.h"
@@ -27,6 +28,7 @@ struct verifier_answer {
         pid_t pid;
         enum verify_verdict verdict; /* RIGHT, WRONG or FAILED */
         uint64_t mark;               /* of the secret, if it was right */
+        bool known;                  /* the name is somebody's */
         uint32_t name_size;
         uint8_t name[VERIFY_NAME_MAX]; /* as it was asked for; cut, if it was too long */
 };
