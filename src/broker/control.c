@@ -40,6 +40,8 @@ struct control {
         struct acceptor_stats reset; /* when the counters that INFO shows were set to 0 last */
         int signal_fd;
         ev_io on_wake, on_signal;
+        struct authority *authority; /* NULL: none */
+        ev_io on_verified;
         ev_timer patience; /* of a stop */
         struct service *service;
         ev_timer watchdog; /* twice as often as the service manager wants to hear */
@@ -105,6 +107,8 @@ static void control_stop(struct control *c, const char *why)
         service_tell(c->service, "STOPPING=1\nSTATUS=Stopping: %s", why);
         acceptor_stop(c->acceptor);
         listeners_close(c->listeners);
+        if (c->authority)
+                authority_stop(c->authority);
         for (unsigned i = 0; i < c->n_shards; i++) {
                 struct message_stop *stop = port_send(c->port, i, MESSAGE_STOP, sizeof(*stop), PORT_UNCOUNTED);
 
@@ -141,6 +145,13 @@ static void control_on_wake(struct ev_loop *loop, ev_io *io, int events)
         (void)loop;
         (void)events;
         waker_eventfd_clear(io->fd);
+}
+
+static void control_on_verified(struct ev_loop *loop, ev_io *io, int events)
+{
+        (void)loop;
+        (void)events;
+        authority_on_answers(io->data);
 }
 
 static void control_on_signal(struct ev_loop *loop, ev_io *io, int events)
@@ -226,6 +237,10 @@ static void control_on_message(void *arg, const struct port_message *message)
         case MESSAGE_QUERY:
                 control_answer(c, message);
                 break;
+        case MESSAGE_VERIFY:
+                assert(message->size == sizeof(struct message_verify));
+                authority_on_question(c->authority, message->source, message->data);
+                break;
         case MESSAGE_SHUTDOWN:
                 control_stop(c, "a client asked for it");
                 break;
@@ -286,6 +301,11 @@ static int control_init(struct control *c, const struct control_options *options
         control_sleep_long(c->loop);
         ev_io_init(&c->on_wake, control_on_wake, options->waker->fd, EV_READ);
         ev_io_start(c->loop, &c->on_wake);
+        if (c->authority) {
+                ev_io_init(&c->on_verified, control_on_verified, authority_fd(c->authority), EV_READ);
+                c->on_verified.data = c->authority;
+                ev_io_start(c->loop, &c->on_verified);
+        }
         ev_init(&c->patience, control_on_impatient);
         c->patience.data = c;
         ev_init(&c->watchdog, control_on_watchdog);
@@ -308,6 +328,7 @@ int control_new(struct control **controlp, const struct control_options *options
         c->reload_arg = options->reload_arg;
         c->max_clients = options->max_clients;
         c->service = options->service;
+        c->authority = options->authority;
         c->start_time = (uint64_t)time(NULL);
         c->running = bit(options->n_shards) - 1;
         c->signal_fd = -1;
@@ -329,6 +350,8 @@ struct control *control_free(struct control *c)
                 ev_timer_stop(c->loop, &c->patience);
                 ev_timer_stop(c->loop, &c->watchdog);
                 ev_io_stop(c->loop, &c->on_wake);
+                if (c->authority)
+                        ev_io_stop(c->loop, &c->on_verified);
                 if (c->signal_fd >= 0)
                         ev_io_stop(c->loop, &c->on_signal);
                 ev_loop_destroy(c->loop);
