@@ -28,9 +28,9 @@ struct authority {
         struct port *port;
         struct verifier *verifier;
         struct table suspects; /* by uid */
-        struct authority_stats stats;
-        uint64_t noticed_at; /* monotonic ns of the last line in the log; 0: none */
-        uint64_t unnoticed;  /* what was left out since */
+        uint64_t wrong;        /* passwords, of all */
+        uint64_t noticed_at;   /* monotonic ns of the last line in the log; 0: none */
+        uint64_t unnoticed;    /* what was left out since */
 };
 
 int authority_new(struct authority **authorityp, struct port *port)
@@ -87,9 +87,9 @@ int authority_fd(const struct authority *a)
         return verifier_fd(a->verifier);
 }
 
-const struct authority_stats *authority_stats(const struct authority *a)
+uint64_t authority_wrong(const struct authority *a)
 {
-        return &a->stats;
+        return a->wrong;
 }
 
 void authority_stop(struct authority *a)
@@ -143,7 +143,7 @@ static void authority_note_wrong(struct authority *a, const struct verifier_answ
         struct suspect *suspect = authority_suspect(a, answer->uid);
         struct buffer whom = { 0 };
 
-        a->stats.wrong++;
+        a->wrong++;
         suspect->wrong++;
         if (!authority_may_notice(a))
                 return;
@@ -163,7 +163,6 @@ static void authority_note_wrong(struct authority *a, const struct verifier_answ
 
 static void authority_note_busy(struct authority *a, const struct message_verify *question)
 {
-        a->stats.busy++;
         if (!authority_may_notice(a))
                 return;
         log_notice("client %llu (pid %d, uid %u): its password was not verified, too many wait for that; %llu "

@@ -15,11 +15,6 @@
 
 struct authority;
 
-struct authority_stats {
-        uint64_t wrong; /* passwords, or names */
-        uint64_t busy;  /* questions that were turned away because too many were open */
-};
-
 /* Return: 0, -errno. */
 int authority_new(struct authority **authorityp, struct port *port);
 
@@ -42,7 +37,8 @@ void authority_on_answers(struct authority *authority);
 /* A shard asks. The question is wiped. */
 void authority_on_question(struct authority *authority, unsigned shard, struct message_verify *question);
 
-const struct authority_stats *authority_stats(const struct authority *authority);
+/* Passwords, or names, that were wrong. */
+uint64_t authority_wrong(const struct authority *authority);
 
 /* Questions are forgotten from here on. */
 void authority_stop(struct authority *authority);

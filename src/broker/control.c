@@ -38,6 +38,7 @@ struct control {
         uint64_t reload_time;        /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */
         uint64_t start_time;         /* CLOCK_REALTIME seconds */
         struct acceptor_stats reset; /* when the counters that INFO shows were set to 0 last */
+        uint64_t reset_wrong;        /* likewise */
         int signal_fd;
         ev_io on_wake, on_signal;
         struct authority *authority; /* NULL: none */
@@ -199,14 +200,17 @@ static void control_answer(struct control *c, const struct port_message *message
         const struct message_query *query = message->data;
         const struct acceptor_stats *stats = acceptor_stats(c->acceptor);
         struct acceptor_stats since = { 0 };
+        uint64_t wrong = c->authority ? authority_wrong(c->authority) : 0;
         struct {
                 struct message_answer answer;
                 struct control_status status;
         } * out;
 
         assert(message->size == sizeof(*query));
-        if (query->kind == QUERY_RESET)
+        if (query->kind == QUERY_RESET) {
                 c->reset = *stats;
+                c->reset_wrong = wrong;
+        }
         if (query->kind == QUERY_COUNTS)
                 since = c->reset;
         out = port_send(c->port, message->source, MESSAGE_ANSWER, sizeof(*out), PORT_UNCOUNTED);
@@ -216,6 +220,7 @@ static void control_answer(struct control *c, const struct port_message *message
                 .accepted = stats->accepted - since.accepted,
                 .rejected_full = stats->rejected_full - since.rejected_full,
                 .accept_errors = stats->errors,
+                .auth_wrong = wrong - (query->kind == QUERY_COUNTS ? c->reset_wrong : 0),
                 .max_clients = c->max_clients,
                 .reloads = c->reloads,
                 .reloads_refused = c->reloads_refused,

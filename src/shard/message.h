@@ -159,6 +159,7 @@ struct shard_status {
 struct control_status {
         uint64_t start_time; /* CLOCK_REALTIME seconds */
         uint64_t accepted, rejected_full, accept_errors;
+        uint64_t auth_wrong; /* wrong passwords, or names */
         uint64_t max_clients;
         uint64_t reloads, reloads_refused; /* of the configuration */
         uint64_t reload_time; /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */

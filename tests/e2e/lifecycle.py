@@ -780,6 +780,11 @@ class Secrets(WithSecrets):
                 self.assertIn(reply, ask(sock, f"AUTH {name} {password}\r\n".encode()))
                 got = ask(sock, b"ACL WHOAMI\r\n")
                 self.assertEqual(got[:1], b"-" if b"WRONG" in reply else b"$")
+        with connect(self.path) as sock:
+            ask(sock, b"AUTH secret\r\n")
+            self.assertIn(b"\r\nacl_access_denied_auth:2\r\n", ask(sock, b"INFO stats\r\n"))
+            self.assertEqual(ask(sock, b"CONFIG RESETSTAT\r\n"), b"+OK\r\n")
+            self.assertIn(b"\r\nacl_access_denied_auth:0\r\n", ask(sock, b"INFO stats\r\n"))
         self.assertIn('wrong password for "alice"; 1 wrong ones by this uid', self.log())
         self.assertNotIn("eve", self.log())  # it could be a password in the wrong place
         self.stop()
