@@ -22,7 +22,7 @@ static bool rule_is_for(const struct slow_rule *rule, const char *path)
 static bool rule_fits(const struct slow_rule *rule, struct bytes channel)
 {
         for (unsigned i = 0; i < rule->n_channels; i++)
-                if (glob_match(bytes_str(rule->channels[i]), channel))
+                if (glob_match(rule->channels[i], channel))
                         return true;
         return !rule->n_channels;
 }

@@ -897,6 +897,92 @@ class Secrets(WithSecrets):
         self.assertGreater(len(lines), before)
 
 
+class SecretsReload(WithSecrets):
+    def reload(self, what):
+        """SIGHUP. Returns the line that says what came of it."""
+        before = len(re.findall(r" (?:reloaded|reload refused).*", self.log()))
+        self.process.send_signal(signal.SIGHUP)
+        lines = wait_until("the reload is logged", lambda: re.findall(r" (?:reloaded|reload refused).*", self.log())[before:])
+        self.assertIn(what, lines[0])
+
+    def login(self, name, reply=b"+OK\r\n"):
+        sock = connect(self.path)
+        self.addCleanup(sock.close)
+        self.assertTrue(ask(sock, f"AUTH {name} secret\r\n".encode()).startswith(reply), name)
+        return sock
+
+    def expect_ends(self, sock):
+        self.assertEqual(sock.recv(100), b"")
+
+    def test_other_secrets(self):
+        self.secrets()
+        self.start(self.config_with("shards: 2", authentication="required"))
+        alice, bob = self.login("alice"), self.login("bob")
+        self.reload("nothing changed")
+        self.secrets(f"alice:{SECRETS['alice']}\nbob:{SECRETS['default']}\ncarl:{SECRETS['bob']}\n")
+        self.reload("1 change (secrets)")
+        self.expect_ends(bob)
+        self.assertEqual(ask(alice), b"+PONG\r\n")
+        carl, bob = self.login("carl"), self.login("bob")
+        self.login("default", b"-WRONGPASS")
+        for text, mode, why in ((f"alice:{SECRETS['alice']}\nbob:\n", 0o600, ':2: error: the hash of "bob" is no hash'),
+                                (f"alice:{SECRETS['alice']}\n", 0o644, "chmod it to 0600"), ("", 0o600, "no secret in it")):
+            self.secrets(text, mode)
+            self.reload("reload refused: 1 error")
+            self.assertIn(why, self.log())
+            for sock in (alice, bob, carl):
+                self.assertEqual(ask(sock), b"+PONG\r\n")
+            self.login("carl")
+        os.unlink(self.at("secrets"))
+        self.reload("reload refused: 1 error")
+        self.login("carl")
+        self.stop()
+
+    def test_secrets_come_and_go(self):
+        self.start(self.config("shards: 2"))
+        self.assertNotIn("brokerd-auth", self.tasks("comm"))
+        early = connect(self.path)
+        self.assertEqual(ask(early, b"AUTH default x\r\n"), b"+OK\r\n")
+        self.secrets()
+        self.config_with("shards: 2")
+        self.reload("secrets")
+        alice = self.login("alice")
+        self.assertIn("brokerd-auth", self.tasks("comm"))
+        if os.geteuid() == 0:
+            self.assertEqual(os.stat(f"/proc/{self.process.pid}/mem").st_uid, 0)
+        self.config_with("shards: 2", authentication="required")
+        self.reload("listeners")
+        self.assertEqual(ask(early), b"+PONG\r\n")
+        with connect(self.path) as late:
+            self.assertEqual(ask(late), b"-NOAUTH Authentication required.\r\n")
+        self.assertEqual(ask(alice), b"+PONG\r\n")
+        self.config("shards: 2")
+        self.reload("secrets")
+        self.expect_ends(alice)
+        self.assertEqual(ask(early, b"AUTH default x\r\n"), b"+OK\r\n")
+        with connect(self.path) as late:
+            self.assertEqual(ask(late, b"AUTH alice secret\r\n")[:10], b"-WRONGPASS")
+        early.close()
+        self.stop()
+
+    def test_passwords_wait_while_secrets_change(self):
+        self.secrets("slow:$6$rounds=100000$saltsalt$" + "a" * 86 + f"\nalice:{SECRETS['alice']}\n")
+        self.start(self.config_with("shards: 2"))
+        socks = [connect(self.path) for _ in range(12)]
+        for number, sock in enumerate(socks):
+            sock.sendall(b"AUTH slow x\r\n" if number % 2 else b"AUTH alice secret\r\n")
+        for _ in range(4):
+            self.secrets(f"alice:{SECRETS['bob']}\n")
+            self.reload("1 change (secrets)")
+            self.secrets(f"alice:{SECRETS['alice']}\n")
+            self.reload("1 change (secrets)")
+        for sock in socks:
+            self.assertRegex(sock.recv(100), rb"^(\+OK|-WRONGPASS.*)\r\n$|^$")
+            sock.close()
+        self.login("alice")
+        self.stop()
+
+
 class Privileges(WithSecrets):
     def setUp(self):
         super().setUp()
@@ -940,6 +1026,23 @@ class Privileges(WithSecrets):
         self.assertNotIn("NOPERM", asks_as(NOBODY))
         self.assertNotIn("NOPERM", asks_as(0))
         self.assertIn("NOPERM", asks_as(1))
+        self.stop()
+
+    def test_a_reload_is_done_by_the_user_that_it_became(self):
+        os.chown(self.secrets(), NOBODY, NOBODY)
+        config = self.config_with("user: nobody")
+        os.chown(config, NOBODY, NOBODY)
+        self.start(config)
+        with open(self.at("secrets"), "a", encoding="utf-8") as file:
+            file.write(f"carl:{SECRETS['alice']}\n")
+        self.process.send_signal(signal.SIGHUP)
+        wait_until("it is reloaded", lambda: "1 change (secrets)" in self.log())
+        os.chown(self.at("secrets"), 0, 0)
+        self.process.send_signal(signal.SIGHUP)
+        wait_until("the reload is refused", lambda: "reload refused" in self.log())
+        self.assertIn(f"{self.at('secrets')}: error: cannot be opened: Permission denied", self.log())
+        with connect(self.path) as sock:
+            self.assertEqual(ask(sock, b"AUTH carl secret\r\n"), b"+OK\r\n")
         self.stop()
 
     def test_owners_that_are_named_stay(self):
