@@ -258,6 +258,14 @@ void acceptor_remove(struct acceptor *a, int fd)
         free(door);
 }
 
+void acceptor_set_flags(struct acceptor *a, int fd, uint32_t flags)
+{
+        struct door *door = acceptor_door(a, fd);
+
+        assert(door);
+        door->flags = flags;
+}
+
 void acceptor_set_max_clients(struct acceptor *a, unsigned max_clients)
 {
         a->max_clients = max_clients;

@@ -44,6 +44,9 @@ void acceptor_add(struct acceptor *acceptor, int fd, const char *path, uint32_t 
 /* Accepts those who wait at fd, which nobody finds any more, and forgets it. */
 void acceptor_remove(struct acceptor *acceptor, int fd);
 
+/* Other flags for those who come from here on. */
+void acceptor_set_flags(struct acceptor *acceptor, int fd, uint32_t flags);
+
 /* From here on; who is connected stays. */
 void acceptor_set_max_clients(struct acceptor *acceptor, unsigned max_clients);
 

@@ -15,13 +15,16 @@
 
 #include <config.h>
 
+#include "broker/authority.h"
 #include "broker/config_policy.h"
 #include "broker/control.h"
 #include "broker/crew.h"
 #include "broker/listeners.h"
 #include "broker/plan.h"
 #include "broker/policies.h"
+#include "broker/privileges.h"
 #include "broker/reload.h"
+#include "broker/secrets.h"
 #include "broker/service.h"
 #include "mesh/mesh.h"
 #include "reactor/choose.h"
@@ -53,6 +56,9 @@ struct broker {
         bool has_waker;
         struct crew *crew;
         struct service service;
+        struct secrets *secrets; /* until the authority has them */
+        struct user user;
+        bool becomes_user;
 };
 
 /*
@@ -98,11 +104,63 @@ static int broker_plan(struct broker *b)
         return r ? BROKER_E_START : 0;
 }
 
+/* Who may own the file of secrets, beside root. */
+static uid_t broker_owner(const struct config *config)
+{
+        return config->user == (uid_t)-1 ? geteuid() : config->user;
+}
+
+int broker_check(const struct config *config, FILE *errors)
+{
+        struct hash_key key = { 0 };
+        struct secrets *secrets = NULL;
+
+        if (config->secrets && secrets_load(&secrets, config->secrets, broker_owner(config), &key, errors))
+                return BROKER_E_CONFIG;
+        secrets_free(secrets);
+        return 0;
+}
+
+/* What only root may read. Return: 0, BROKER_E_START, BROKER_E_CONFIG. */
+static int broker_secrets(struct broker *b)
+{
+        const struct config *config = b->reload.config;
+
+        b->reload.secrets_key = hash_key_random();
+        if (config->secrets &&
+            secrets_load(&b->secrets, config->secrets, broker_owner(config), &b->reload.secrets_key, stderr))
+                return BROKER_E_CONFIG;
+        return privileges_find(config->user, &b->user, &b->becomes_user) ? BROKER_E_START : 0;
+}
+
 /* Return: 0, BROKER_E_START. */
 static int broker_bind(struct broker *b)
 {
         b->reload.listeners = listeners_new();
         return listeners_bind(b->reload.listeners, b->reload.config) ? BROKER_E_START : 0;
+}
+
+static int broker_look_ahead(void *listeners)
+{
+        return listeners_look_ahead(listeners);
+}
+
+/* Return: 0, BROKER_E_START. */
+static int broker_become(struct broker *b)
+{
+        int r = 0;
+
+        if (b->becomes_user)
+                r = listeners_give(b->reload.listeners, b->user.uid, b->user.gid);
+        if (!r && b->becomes_user)
+                r = privileges_as(&b->user, broker_look_ahead, b->reload.listeners);
+        if (!r && b->becomes_user)
+                r = privileges_drop(&b->user);
+        if (!r)
+                r = privileges_seal();
+        if (!r && b->secrets)
+                privileges_hide();
+        return r ? BROKER_E_START : 0;
 }
 
 static struct reactor_options broker_reactor_options(const struct broker *b)
@@ -180,22 +238,40 @@ static bool broker_reload(void *arg)
 }
 
 /* Return: 0, BROKER_E_START. */
+static int broker_authority(struct broker *b)
+{
+        struct reload *reload = &b->reload;
+        int r = authority_new(&reload->authority, mesh_port(b->mesh, reload->plan.n_shards));
+
+        if (r < 0)
+                log_error("cannot make an eventfd: %s", strerror(-r));
+        else if (b->secrets)
+                r = authority_prepare(reload->authority);
+        return r < 0 ? BROKER_E_START : 0;
+}
+
+/* Return: 0, BROKER_E_START. */
 static int broker_control(struct broker *b)
 {
         struct reload *reload = &b->reload;
         unsigned n = reload->plan.n_shards;
         struct port *port = mesh_port(b->mesh, n);
+        struct policy *policy = config_policy_new(reload->config, &reload->plan);
         struct control_options options = { .port = port,
                                            .waker = &b->waker,
                                            .n_shards = n,
                                            .max_clients = reload->plan.max_clients,
                                            .service = &b->service,
+                                           .authority = reload->authority,
                                            .listeners = reload->listeners,
                                            .reload = broker_reload,
                                            .reload_arg = reload };
         int r;
 
-        reload->policies = policies_new(port, n, config_policy_new(reload->config, &reload->plan));
+        config_policy_set_secrets(policy, b->secrets);
+        authority_set_secrets(reload->authority, b->secrets);
+        b->secrets = NULL;
+        reload->policies = policies_new(port, n, policy);
         options.policies = reload->policies;
         r = control_new(&reload->control, &options);
         if (r < 0)
@@ -238,9 +314,11 @@ static void broker_announce(const struct broker *b)
                  (int)buffer_size(&where), (const char *)buffer_view(&where).p, b->reload.plan.max_clients);
         log_info("reactor %s%s: %s", b->reactor.ops->name, broker_receive_name(b), b->reactor.why);
         buffer_deinit(&where);
+        if (geteuid() == 0 && b->reload.config->user == (uid_t)-1)
+                log_warning("it runs as root; set the option user to a user that it shall become");
 }
 
-/* Return: 0, BROKER_E_START. */
+/* Return: 0, BROKER_E_START, BROKER_E_CONFIG. */
 static int broker_start(struct broker *b)
 {
         int r = service_init(&b->service) ? BROKER_E_START : 0;
@@ -248,11 +326,17 @@ static int broker_start(struct broker *b)
         if (!r)
                 r = broker_plan(b);
         if (!r)
-                r = broker_reactor(b);
+                r = broker_secrets(b);
         if (!r)
                 r = broker_bind(b);
         if (!r)
+                r = broker_become(b);
+        if (!r)
+                r = broker_reactor(b);
+        if (!r)
                 r = broker_mesh(b);
+        if (!r)
+                r = broker_authority(b);
         if (!r)
                 r = broker_control(b);
         if (!r)
@@ -264,12 +348,14 @@ static int broker_start(struct broker *b)
         return r;
 }
 
-/* A descriptor that was on its way to a shard when that stopped. */
+/* A descriptor that was on its way to a shard when that stopped, or a password. */
 static void broker_drop_message(void *arg, const struct port_message *message)
 {
         (void)arg;
         if (message->type == MESSAGE_ADOPT)
                 close(((const struct message_adopt *)message->data)->fd);
+        else if (message->type == MESSAGE_VERIFY)
+                explicit_bzero(message->data, message->size);
 }
 
 static void broker_deinit(struct broker *b)
@@ -278,6 +364,9 @@ static void broker_deinit(struct broker *b)
                 listeners_close(b->reload.listeners);
         b->reload.control = control_free(b->reload.control);
         b->crew = crew_free(b->crew);
+        b->reload.authority = authority_free(b->reload.authority);
+        b->secrets = secrets_free(b->secrets);
+        privileges_forget(&b->user);
         if (b->mesh)
                 b->mesh = mesh_free(b->mesh, broker_drop_message, NULL);
         if (b->has_waker)
@@ -299,6 +388,10 @@ static void broker_serve(struct broker *b)
         if (crew_join(b->crew, deadline)) {
                 log_error("a shard's thread does not end");
                 _exit(EXIT_FAILURE);
+        }
+        if (!authority_join(b->reload.authority, deadline)) {
+                log_info("stopped, while a password was being verified");
+                _exit(EXIT_SUCCESS); /* nothing is left that would miss it */
         }
         log_info("stopped");
 }

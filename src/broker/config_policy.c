@@ -19,6 +19,7 @@ struct whole {
         struct bytes *patterns; /* of all slow rules */
         uint8_t *bytes;         /* of the patterns */
         char **listeners;       /* of each slow rule; NULL: any */
+        struct policy_secret *secrets;
 };
 
 static struct policy_limits policy_limits(const struct config *c)
@@ -127,6 +128,38 @@ struct policy *config_policy_new(const struct config *config, const struct plan 
         return &w->policy;
 }
 
+void config_policy_set_secrets(struct policy *policy, const struct secrets *secrets)
+{
+        struct whole *w = container_of(policy, struct whole, policy);
+        const struct secret *list;
+        size_t n;
+
+        if (!secrets)
+                return;
+        list = secrets_list(secrets, &n);
+        w->secrets = mem_zalloc(n * sizeof(*w->secrets));
+        for (size_t i = 0; i < n; i++)
+                w->secrets[i] = (struct policy_secret){ .name = text_copy(list[i].name), .mark = list[i].mark };
+        policy->secrets = w->secrets;
+        policy->n_secrets = (unsigned)n;
+}
+
+bool config_policy_secrets_differ(const struct policy *policy, const struct secrets *secrets)
+{
+        const struct secret *list = NULL;
+        size_t n = 0;
+
+        if (secrets)
+                list = secrets_list(secrets, &n);
+        if (policy->n_secrets != n)
+                return true;
+        for (size_t i = 0; i < n; i++)
+                if (policy->secrets[i].mark != list[i].mark ||
+                    strcmp(policy->secrets[i].name, list[i].name) != 0)
+                        return true;
+        return false;
+}
+
 struct policy *config_policy_free(struct policy *policy)
 {
         struct whole *w;
@@ -137,6 +170,9 @@ struct policy *config_policy_free(struct policy *policy)
         for (unsigned i = 0; i < policy->n_slow; i++)
                 free(w->listeners[i]);
         access_free(w->access);
+        for (unsigned i = 0; i < policy->n_secrets; i++)
+                free((char *)(uintptr_t)w->secrets[i].name);
+        free(w->secrets);
         free(w->listeners);
         free(w->slow);
         free(w->patterns);

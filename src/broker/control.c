@@ -38,8 +38,11 @@ struct control {
         uint64_t reload_time;        /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */
         uint64_t start_time;         /* CLOCK_REALTIME seconds */
         struct acceptor_stats reset; /* when the counters that INFO shows were set to 0 last */
+        uint64_t reset_wrong;        /* likewise */
         int signal_fd;
         ev_io on_wake, on_signal;
+        struct authority *authority; /* NULL: none */
+        ev_io on_verified;
         ev_timer patience; /* of a stop */
         struct service *service;
         ev_timer watchdog; /* twice as often as the service manager wants to hear */
@@ -105,6 +108,8 @@ static void control_stop(struct control *c, const char *why)
         service_tell(c->service, "STOPPING=1\nSTATUS=Stopping: %s", why);
         acceptor_stop(c->acceptor);
         listeners_close(c->listeners);
+        if (c->authority)
+                authority_stop(c->authority);
         for (unsigned i = 0; i < c->n_shards; i++) {
                 struct message_stop *stop = port_send(c->port, i, MESSAGE_STOP, sizeof(*stop), PORT_UNCOUNTED);
 
@@ -141,6 +146,13 @@ static void control_on_wake(struct ev_loop *loop, ev_io *io, int events)
         (void)loop;
         (void)events;
         waker_eventfd_clear(io->fd);
+}
+
+static void control_on_verified(struct ev_loop *loop, ev_io *io, int events)
+{
+        (void)loop;
+        (void)events;
+        authority_on_answers(io->data);
 }
 
 static void control_on_signal(struct ev_loop *loop, ev_io *io, int events)
@@ -188,14 +200,17 @@ static void control_answer(struct control *c, const struct port_message *message
         const struct message_query *query = message->data;
         const struct acceptor_stats *stats = acceptor_stats(c->acceptor);
         struct acceptor_stats since = { 0 };
+        uint64_t wrong = c->authority ? authority_wrong(c->authority) : 0;
         struct {
                 struct message_answer answer;
                 struct control_status status;
         } * out;
 
         assert(message->size == sizeof(*query));
-        if (query->kind == QUERY_RESET)
+        if (query->kind == QUERY_RESET) {
                 c->reset = *stats;
+                c->reset_wrong = wrong;
+        }
         if (query->kind == QUERY_COUNTS)
                 since = c->reset;
         out = port_send(c->port, message->source, MESSAGE_ANSWER, sizeof(*out), PORT_UNCOUNTED);
@@ -205,6 +220,7 @@ static void control_answer(struct control *c, const struct port_message *message
                 .accepted = stats->accepted - since.accepted,
                 .rejected_full = stats->rejected_full - since.rejected_full,
                 .accept_errors = stats->errors,
+                .auth_wrong = wrong - (query->kind == QUERY_COUNTS ? c->reset_wrong : 0),
                 .max_clients = c->max_clients,
                 .reloads = c->reloads,
                 .reloads_refused = c->reloads_refused,
@@ -225,6 +241,10 @@ static void control_on_message(void *arg, const struct port_message *message)
                 break;
         case MESSAGE_QUERY:
                 control_answer(c, message);
+                break;
+        case MESSAGE_VERIFY:
+                assert(message->size == sizeof(struct message_verify));
+                authority_on_question(c->authority, message->source, message->data);
                 break;
         case MESSAGE_SHUTDOWN:
                 control_stop(c, "a client asked for it");
@@ -286,6 +306,11 @@ static int control_init(struct control *c, const struct control_options *options
         control_sleep_long(c->loop);
         ev_io_init(&c->on_wake, control_on_wake, options->waker->fd, EV_READ);
         ev_io_start(c->loop, &c->on_wake);
+        if (c->authority) {
+                ev_io_init(&c->on_verified, control_on_verified, authority_fd(c->authority), EV_READ);
+                c->on_verified.data = c->authority;
+                ev_io_start(c->loop, &c->on_verified);
+        }
         ev_init(&c->patience, control_on_impatient);
         c->patience.data = c;
         ev_init(&c->watchdog, control_on_watchdog);
@@ -308,6 +333,7 @@ int control_new(struct control **controlp, const struct control_options *options
         c->reload_arg = options->reload_arg;
         c->max_clients = options->max_clients;
         c->service = options->service;
+        c->authority = options->authority;
         c->start_time = (uint64_t)time(NULL);
         c->running = bit(options->n_shards) - 1;
         c->signal_fd = -1;
@@ -329,6 +355,8 @@ struct control *control_free(struct control *c)
                 ev_timer_stop(c->loop, &c->patience);
                 ev_timer_stop(c->loop, &c->watchdog);
                 ev_io_stop(c->loop, &c->on_wake);
+                if (c->authority)
+                        ev_io_stop(c->loop, &c->on_verified);
                 if (c->signal_fd >= 0)
                         ev_io_stop(c->loop, &c->on_signal);
                 ev_loop_destroy(c->loop);

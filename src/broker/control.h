@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "broker/authority.h"
 #include "broker/listeners.h"
 #include "broker/policies.h"
 #include "broker/service.h"
@@ -34,7 +35,8 @@ struct control_options {
         struct policies *policies;   /* the caller's; told here what shards have taken */
         bool (*reload)(void *arg);   /* return: whether what it found is good, and runs now */
         void *reload_arg;
-        struct service *service; /* the caller's; NULL: no service manager */
+        struct service *service;     /* the caller's; NULL: no service manager */
+        struct authority *authority; /* the caller's; NULL: nobody has a secret */
 };
 
 enum {

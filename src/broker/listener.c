@@ -209,6 +209,25 @@ static int listener_bind_name(struct listener *l, mode_t mode)
         return r ? listener_refuse_errno(l, "bind") : 0;
 }
 
+/* Owner and group of the file that is known to be ours; whatever else is put under its name stays as it is. */
+static int listener_chown(const struct listener *l, uid_t uid, gid_t gid)
+{
+        int fd = open(l->path, O_PATH | O_NOFOLLOW | O_CLOEXEC), r;
+        struct stat st;
+
+        if (fd < 0)
+                return -1;
+        r = fstat(fd, &st);
+        if (r == 0 && (st.st_dev != l->dev || st.st_ino != l->ino)) {
+                errno = ESTALE;
+                r = -1;
+        }
+        if (r == 0)
+                r = fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+        close(fd);
+        return r;
+}
+
 /* Mode, owner and group of the bound file. Return: 0, LISTENER_E_REFUSED. */
 static int listener_dress(struct listener *l, const struct config_listener *config)
 {
@@ -224,7 +243,7 @@ static int listener_dress(struct listener *l, const struct config_listener *conf
         l->first_owner = st.st_uid;
         l->first_group = st.st_gid;
         if ((config->owner != (uid_t)-1 || config->group != (gid_t)-1) &&
-            lchown(l->path, config->owner, config->group) < 0)
+            listener_chown(l, config->owner, config->group) < 0)
                 return listener_refuse_errno(l, "chown");
         if ((st.st_mode & 07777) != config->mode &&
             fchmodat(AT_FDCWD, l->path, config->mode, AT_SYMLINK_NOFOLLOW) < 0)
@@ -252,6 +271,7 @@ int listener_bind(struct listener *l, const struct config_listener *config, uint
                                 .fd = -1,
                                 .lock = LOCK_INIT,
                                 .backlog = config->backlog,
+                                .authentication = config->authentication,
                                 .mode = config->mode,
                                 .owner = config->owner,
                                 .group = config->group };
@@ -270,6 +290,48 @@ int listener_bind(struct listener *l, const struct config_listener *config, uint
         return r;
 }
 
+int listener_give(struct listener *l, uid_t uid, gid_t gid)
+{
+        if (!l->made)
+                return 0;
+        if (fchown(l->lock.fd, uid, gid) < 0)
+                return listener_refuse_errno(l, "chown of its lock file");
+        l->first_owner = uid;
+        l->first_group = gid;
+        if (l->owner != (uid_t)-1)
+                uid = (uid_t)-1;
+        if (l->group != (gid_t)-1)
+                gid = (gid_t)-1;
+        return listener_chown(l, uid, gid) < 0 ? listener_refuse_errno(l, "chown") : 0;
+}
+
+/* In a sticky directory only the owners of the file and of the directory may remove it. */
+static bool listener_sticks(const struct listener *l, const char *dir)
+{
+        struct stat st, file;
+
+        return stat(dir, &st) == 0 && st.st_mode & S_ISVTX && st.st_uid != geteuid() &&
+               lstat(l->path, &file) == 0 && file.st_uid != geteuid();
+}
+
+int listener_look_ahead(const struct listener *l)
+{
+        char dir[LISTENER_PATH_MAX + 1], *slash;
+
+        if (!l->made)
+                return 0;
+        strcpy(dir, l->path);
+        slash = strrchr(dir, '/');
+        slash[slash == dir] = '\0';
+        if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == 0 && !listener_sticks(l, dir))
+                return 0;
+        log_error("cannot listen on %s: the user that the broker becomes (uid %u) could not remove it at the "
+                  "end; "
+                  "give that user the directory %s",
+                  l->path, (unsigned)geteuid(), dir);
+        return LISTENER_E_REFUSED;
+}
+
 int listener_listen(struct listener *l)
 {
         int backlog = l->backlog > INT_MAX ? INT_MAX : (int)l->backlog;
@@ -282,7 +344,12 @@ int listener_listen(struct listener *l)
 struct config_listener listener_config(const struct listener *l)
 {
         return (struct config_listener){
-                .path = l->path, .mode = l->mode, .owner = l->owner, .group = l->group, .backlog = l->backlog
+                .path = l->path,
+                .mode = l->mode,
+                .owner = l->owner,
+                .group = l->group,
+                .backlog = l->backlog,
+                .authentication = l->authentication,
         };
 }
 
@@ -293,7 +360,8 @@ static bool listener_file_differs(const struct listener *l, const struct config_
 
 bool listener_differs(const struct listener *l, const struct config_listener *config)
 {
-        return l->backlog != config->backlog || listener_file_differs(l, config);
+        return l->backlog != config->backlog || l->authentication != config->authentication ||
+               listener_file_differs(l, config);
 }
 
 static bool listener_is_there(const struct listener *l)
@@ -367,6 +435,7 @@ int listener_change(struct listener *l, const struct config_listener *config)
                 listener_change_backlog(l, backlog);
                 return LISTENER_E_REFUSED;
         }
+        l->authentication = config->authentication;
         l->mode = config->mode;
         l->owner = config->owner;
         l->group = config->group;

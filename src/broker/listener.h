@@ -18,8 +18,9 @@ struct listener {
         char *path; /* as configured; owned */
         int fd;     /* non-blocking; -1: closed */
         unsigned backlog;
-        struct lock lock; /* of a file */
-        bool made;        /* the file is there, and dev and ino name it */
+        int authentication; /* enum config_authentication */
+        struct lock lock;   /* of a file */
+        bool made;          /* the file is there, and dev and ino name it */
         dev_t dev;
         ino_t ino;
         mode_t mode;              /* of the file, as configured */
@@ -44,6 +45,16 @@ enum {
  * Return: 0, LISTENER_E_REFUSED.
  */
 int listener_bind(struct listener *l, const struct config_listener *config, uint64_t patience_ns);
+
+/*
+ * The process is about to become this user: gives it the lock file, and the socket where the configuration
+ * names no other owner or group. Return: 0, LISTENER_E_REFUSED.
+ */
+int listener_give(struct listener *l, uid_t uid, gid_t gid);
+
+/* Whether this process, by its effective ids, could remove the files at the end. Return: 0, LISTENER_E_REFUSED.
+ */
+int listener_look_ahead(const struct listener *l);
 
 /* Lets clients connect. Return: 0, LISTENER_E_REFUSED. */
 int listener_listen(struct listener *l);

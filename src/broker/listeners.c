@@ -119,6 +119,29 @@ int listeners_bind(struct listeners *set, const struct config *config)
         return set->admin ? 0 : LISTENERS_E_REFUSED;
 }
 
+int listeners_give(struct listeners *set, uid_t uid, gid_t gid)
+{
+        int r = set->admin ? listener_give(set->admin, uid, gid) : 0;
+
+        for (unsigned i = 0; !r && i < set->n; i++)
+                r = listener_give(set->all[i], uid, gid);
+        return r ? LISTENERS_E_REFUSED : 0;
+}
+
+int listeners_look_ahead(const struct listeners *set)
+{
+        int r = set->admin ? listener_look_ahead(set->admin) : 0;
+
+        for (unsigned i = 0; !r && i < set->n; i++)
+                r = listener_look_ahead(set->all[i]);
+        return r ? LISTENERS_E_REFUSED : 0;
+}
+
+static uint32_t listeners_flags(const struct listener *l)
+{
+        return l->authentication == CONFIG_AUTHENTICATION_REQUIRED ? ADOPT_AUTHENTICATE : 0;
+}
+
 static void listeners_let_in(struct listeners *set, const struct listener *l, struct acceptor *acceptor,
                              uint32_t flags)
 {
@@ -131,7 +154,7 @@ int listeners_open(struct listeners *set, struct acceptor *acceptor)
         for (unsigned i = 0; i < set->n; i++) {
                 if (listener_listen(set->all[i]))
                         return LISTENERS_E_REFUSED;
-                listeners_let_in(set, set->all[i], acceptor, 0);
+                listeners_let_in(set, set->all[i], acceptor, listeners_flags(set->all[i]));
         }
         if (!set->admin)
                 return 0;
@@ -263,9 +286,12 @@ void listeners_commit(struct listeners *set, struct listeners_change *change, st
         for (unsigned i = 0; i < change->n; i++) {
                 set->all[i] = change->places[i].listener;
                 if (change->places[i].fresh)
-                        listeners_let_in(set, set->all[i], acceptor, 0);
-                else if (change->places[i].changed)
-                        log_info("changed the socket %s: mode, owner, group or backlog", set->all[i]->path);
+                        listeners_let_in(set, set->all[i], acceptor, listeners_flags(set->all[i]));
+                if (!change->places[i].changed)
+                        continue;
+                acceptor_set_flags(acceptor, set->all[i]->fd, listeners_flags(set->all[i]));
+                log_info("changed the socket %s: mode, owner, group, backlog or authentication",
+                         set->all[i]->path);
         }
         free(change);
 }

@@ -34,6 +34,13 @@ struct listeners *listeners_free(struct listeners *set);
  * listeners_close(). */
 int listeners_bind(struct listeners *set, const struct config *config);
 
+/* The process is about to become this user: see listener_give(). Return: 0, LISTENERS_E_REFUSED. */
+int listeners_give(struct listeners *set, uid_t uid, gid_t gid);
+
+/* Whether this process, by its effective ids, could remove all files at the end. Return: 0,
+ * LISTENERS_E_REFUSED. */
+int listeners_look_ahead(const struct listeners *set);
+
 /* Lets clients in by all of them. Return: 0, LISTENERS_E_REFUSED. */
 int listeners_open(struct listeners *set, struct acceptor *acceptor);
 

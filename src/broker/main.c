@@ -125,7 +125,9 @@ static int main_with_config(const struct arguments *args)
         }
         if (r)
                 return args->mode == MODE_RUN ? MAIN_EXIT_CONFIG : MAIN_EXIT_FAILURE;
-        if (args->mode == MODE_CHECK) {
+        if (args->mode == MODE_CHECK && broker_check(config, stderr)) {
+                r = MAIN_EXIT_FAILURE;
+        } else if (args->mode == MODE_CHECK) {
                 printf("%s: the configuration is valid\n", args->file);
                 r = main_flush();
         } else if (args->mode == MODE_DUMP) {
@@ -133,7 +135,8 @@ static int main_with_config(const struct arguments *args)
                 r = main_flush();
         } else {
                 log_set_level((enum log_level)config->log_level);
-                r = broker_run(config) ? MAIN_EXIT_FAILURE : EXIT_SUCCESS;
+                r = broker_run(config);
+                r = r == BROKER_E_CONFIG ? MAIN_EXIT_CONFIG : r ? MAIN_EXIT_FAILURE : EXIT_SUCCESS;
                 config = NULL;
         }
         config_free(config);

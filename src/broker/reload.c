@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "broker/config_policy.h"
 #include "broker/config_text.h"
+#include "broker/privileges.h"
 #include "util/log.h"
 #include "util/mem.h"
 
@@ -38,6 +40,32 @@ static int reload_read(const char *file, struct config **configp, struct buffer 
                 buffer_printf(errors, "%s: %s\n", file, strerror(-r));
         buffer_put(errors, text, n);
         free(text);
+        return r ? RELOAD_E_REFUSED : 0;
+}
+
+/*
+ * What a file of secrets holds is looked at each time, also if nothing else has changed. This process may own
+ * it. Return: 0, RELOAD_E_REFUSED.
+ */
+static int reload_secrets(const struct reload *reload, struct reload_outlook *outlook, struct buffer *errors)
+{
+        char *text = NULL;
+        size_t n = 0;
+        FILE *out = open_memstream(&text, &n);
+        int r = 0;
+
+        if (!out)
+                mem_fail();
+        if (outlook->config->secrets)
+                r = secrets_load(&outlook->secrets, outlook->config->secrets, geteuid(), &reload->secrets_key,
+                                 out);
+        if (fclose(out))
+                mem_fail();
+        buffer_put(errors, text, n);
+        free(text);
+        if (!r && config_policy_secrets_differ(policies_newest(reload->policies), outlook->secrets) &&
+            !config_diff_find(&outlook->diff, "secrets"))
+                config_diff_add(&outlook->diff, "secrets", "(names and hashes)", "(others)", true);
         return r ? RELOAD_E_REFUSED : 0;
 }
 
@@ -84,6 +112,8 @@ int reload_look(const struct reload *reload, struct reload_outlook *outlook, str
         config_keep(o.config, reload->config);
         if (!r)
                 r = reload_plan(reload, o.config, &o.plan, errors);
+        if (!r)
+                r = reload_secrets(reload, &o, errors);
         if (r) {
                 reload_outlook_deinit(&o);
                 return r;
@@ -97,6 +127,7 @@ void reload_outlook_deinit(struct reload_outlook *outlook)
 {
         config_diff_deinit(&outlook->diff);
         outlook->config = config_free(outlook->config);
+        outlook->secrets = secrets_free(outlook->secrets);
 }
 
 /* ------------------------------------------------------------------ the log */
@@ -182,6 +213,21 @@ static void reload_log_result(const struct reload *reload, const struct config_d
 
 /* ------------------------------------------------------------------ apply */
 
+/* The policy that names them, and the secrets, in one step. */
+static void reload_apply_policy(struct reload *reload, struct reload_outlook *outlook)
+{
+        struct policy *policy = config_policy_new(outlook->config, &outlook->plan);
+
+        config_policy_set_secrets(policy, outlook->secrets);
+        policies_give(reload->policies, policy);
+        if (!reload->authority)
+                return;
+        if (outlook->secrets)
+                privileges_hide();
+        authority_set_secrets(reload->authority, outlook->secrets);
+        outlook->secrets = NULL;
+}
+
 static void reload_apply(struct reload *reload, struct reload_outlook *outlook, struct listeners_change *change)
 {
         struct buffer warning = { 0 };
@@ -189,7 +235,7 @@ static void reload_apply(struct reload *reload, struct reload_outlook *outlook, 
         if (plan_warning(&outlook->plan, outlook->config, reload_files(), &warning))
                 log_warning("%s", (const char *)warning.data);
         buffer_deinit(&warning);
-        policies_give(reload->policies, config_policy_new(outlook->config, &outlook->plan));
+        reload_apply_policy(reload, outlook);
         control_change(reload->control, change, outlook->plan.max_clients);
         config_free(reload->config);
         reload->config = outlook->config;
@@ -204,6 +250,8 @@ static int reload_change(struct reload *reload, struct reload_outlook *outlook)
         struct listeners_change *change = NULL;
 
         if (config_diff_count(&outlook->diff, true)) {
+                if (outlook->secrets && authority_prepare(reload->authority) < 0)
+                        return RELOAD_E_REFUSED;
                 if (listeners_prepare(reload->listeners, outlook->config, &change))
                         return RELOAD_E_REFUSED;
                 log_set_level((enum log_level)(after > before ? after : before));

@@ -3,22 +3,25 @@
 
 #include <stdbool.h>
 
+#include "broker/authority.h"
 #include "broker/config.h"
 #include "broker/config_diff.h"
 #include "broker/control.h"
 #include "broker/listeners.h"
 #include "broker/plan.h"
 #include "broker/policies.h"
+#include "broker/secrets.h"
 #include "util/buffer.h"
+#include "util/hash.h"
 
 /*
  * Reading the configuration again while the broker serves. It is done by control's thread, in three steps, of
  * which the first two may refuse it, and then everything is as before:
  *
- *      look      the file is read and checked, compared with what runs, and planned for on this machine.
- *                Nothing is changed, so it can be done for the answer alone
- *      prepare   what can fail of the change itself: new sockets
- *      apply     cannot fail: shards get a new policy, control its limits and sockets
+ *      look      the file and that of the secrets are read and checked, compared with what runs, and planned
+ * for on this machine. Nothing is changed, so it can be done for the answer alone prepare   what can fail of
+ * the change itself: new sockets, and the thread that verifies passwords apply     cannot fail: shards get a
+ * new policy, control its limits and sockets
  */
 
 /* What runs, and whom to tell. */
@@ -30,12 +33,15 @@ struct reload {
         struct listeners *listeners;
         struct policies *policies;
         struct control *control;
+        struct authority *authority; /* NULL: there can be no secrets */
+        struct hash_key secrets_key; /* of marks, for the life of the broker */
 };
 
 /* What a reload comes to. */
 struct reload_outlook {
         struct config *config; /* to run: as the file, but with what runs where only a start changes it */
         struct plan plan;
+        struct secrets *secrets; /* NULL: none */
         struct config_diff diff; /* of the file and what runs */
 };
 

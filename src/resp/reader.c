@@ -626,6 +626,15 @@ void reader_unread(struct reader *r, struct bytes *input, const struct request *
         }
 }
 
+void reader_wipe(struct reader *r, const struct request *request)
+{
+        if (r->from_in)
+                explicit_bzero(r->in.data + r->in.start, r->scanned);
+        for (uint32_t i = 0; i < request->argc; i++)
+                if (request->argv[i].n) /* views are const, what they show is not */
+                        explicit_bzero((void *)(uintptr_t)request->argv[i].p, request->argv[i].n);
+}
+
 int reader_hold(struct reader *r, struct bytes input)
 {
         reader_settle(r);

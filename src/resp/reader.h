@@ -71,6 +71,9 @@ void reader_unread(struct reader *r, struct bytes *input, const struct request *
  */
 int reader_hold(struct reader *r, struct bytes input) __attribute__((warn_unused_result));
 
+/* Overwrites the request that reader_next() just returned wherever the reader, or the input, has it. */
+void reader_wipe(struct reader *r, const struct request *request);
+
 /* Whether bytes are kept (a later reader_next() with empty input may return a request). */
 bool reader_holds(const struct reader *r);
 

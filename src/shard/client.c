@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "shard/auth.h"
 #include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/loss.h"
@@ -55,6 +56,7 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         if (c->n_groups)
                 c->groups = memcpy(mem_alloc(c->n_groups * sizeof(*c->groups)), adopt + 1,
                                    c->n_groups * sizeof(*c->groups));
+        c->barred = adopt->flags & ADOPT_AUTHENTICATE;
         permit_classify(c);
         list_add_tail(&s->clients, &c->all);
         table_add(&s->clients_by_id, hash_word(c->id), c);
@@ -123,6 +125,7 @@ static void client_teardown(struct client *c)
         gather_cancel(c);
         list_del(&c->waiting);
         list_del(&c->unchecked);
+        auth_cancel(c);
         c->wait = CLIENT_RUNS;
         client_drop_subscriptions(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
         transaction_drop(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
@@ -319,6 +322,8 @@ static void client_hold(struct client *c, struct bytes input)
                 client_close(c);
                 return;
         }
+        if (c->wait == CLIENT_VERIFIES)
+                auth_wipe(input); /* the reactor's copy */
         if (!c->stream.paused)
                 s->ops->pause(s->reactor, &c->stream, true);
 }
@@ -350,7 +355,8 @@ static void client_serve(struct client *c, struct bytes input)
         int r = 0;
 
         while (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS) {
-                r = reader_next(&c->reader, &s->scratch, &s->limits, &input, &request, &error);
+                r = reader_next(&c->reader, &s->scratch, c->barred ? auth_limits(c) : &s->limits, &input,
+                                &request, &error);
                 if (r)
                         break;
                 done = command_dispatch(c, &request);
@@ -395,6 +401,7 @@ void client_resume(struct client *c)
                 return;
         }
         client_serve(c, (struct bytes){ 0 });
+        c->verified.verdict = VERIFY_NONE; /* the request that asked has been served */
         if (c->end != CLIENT_OPEN || c->wait != CLIENT_RUNS)
                 return;
         reader_trim(&c->reader);

@@ -29,9 +29,10 @@ struct transaction;
 /* Why a client's bytes stay unparsed. */
 enum client_wait {
         CLIENT_RUNS,
-        CLIENT_GATHERS, /* other shards have not answered yet: client.gather */
-        CLIENT_GATED,   /* the mesh towards a target of its PUBLISH is full: in shard.gated[target] */
-        CLIENT_YIELDS,  /* it had its part of this turn: in shard.yielded, served on in the next one */
+        CLIENT_GATHERS,  /* other shards have not answered yet: client.gather */
+        CLIENT_GATED,    /* the mesh towards a target of its PUBLISH is full: in shard.gated[target] */
+        CLIENT_YIELDS,   /* it had its part of this turn: in shard.yielded, served on in the next one */
+        CLIENT_VERIFIES, /* the password of its next request, or of its EXEC, is being verified: shard/auth.h */
 };
 
 enum client_end {
@@ -70,6 +71,7 @@ struct client {
         bool eof;    /* the peer sends no more */
         bool killed; /* as good as closed: in shard.ended, or finishing with its time over */
         bool admin;
+        bool barred; /* it has to authenticate before it may do anything else: see shard/auth.h */
         const struct access_class *class; /* NULL: it may do everything but administer */
         bool loss_push;          /* CLIENT LOSS ON. client_wishes() changes behind a spool_mark() only */
         bool loss_channel;       /* it subscribed to LOSS_TOPIC */
@@ -91,10 +93,12 @@ struct client {
         uint64_t born;                       /* monotonic ns */
         const char *path;                    /* of the listener that it came by */
         char *name, *lib_name, *lib_version; /* NULL: not set */
-        char *user;                          /* the name by which it authenticated; NULL: it did not */
+        char *user;                          /* whom it authenticated as; NULL: nobody */
         struct list unchecked;               /* in shard.unchecked */
         const uint32_t *groups;              /* supplementary ones, of its process as it connected */
         uint32_t n_groups;
+        uint64_t mark;                    /* of the secret that it did so with */
+        struct message_verified verified; /* the answer to its question about a password; verdict 0: none */
         pid_t pid;
         uid_t uid;
         gid_t gid;

@@ -23,12 +23,13 @@
 #define C COMMAND_COLLECTS
 #define O COMMAND_AT_ONCE
 #define N COMMAND_NO_MULTI
+#define B COMMAND_BARRED
 
 /* Sorted by name: command_find() searches it by halves. */
 static const struct command command_table[] = {
         { "acl", -2, 0, NULL, command_acl_rows, "server", NULL, "A container for commands about users." },
-        { "auth", -2, 0, command_auth, NULL, "connection", "[username] password",
-          "Names the user; there is only default, without a password." },
+        { "auth", -2, B, command_auth, NULL, "connection", "[username] password",
+          "Names the user, and shows the password." },
         { "broker", -2, A, NULL, command_broker_rows, "server", NULL,
           "A container for commands of the broker." },
         { "client", -2, 0, NULL, command_client_rows, "connection", NULL,
@@ -47,7 +48,7 @@ static const struct command command_table[] = {
           "Deletes all keys, of which there are none." },
         { "function", -2, 0, NULL, command_function_rows, "scripting", NULL,
           "A container for commands about functions." },
-        { "hello", -1, 0, command_hello, NULL, "connection",
+        { "hello", -1, B, command_hello, NULL, "connection",
           "[protover [AUTH username password] [SETNAME clientname]]", "Switches the protocol." },
         { "info", -1, 0, command_info, NULL, "server", "[section [section ...]]",
           "Counters of the broker as lines of text." },
@@ -64,8 +65,8 @@ static const struct command command_table[] = {
           "A container for commands about subscriptions." },
         { "punsubscribe", -1, S | C, command_punsubscribe, NULL, "pubsub", "[pattern [pattern ...]]",
           "Ends subscriptions to patterns, or to all." },
-        { "quit", -1, S | O, command_quit, NULL, "connection", NULL, "Closes the connection." },
-        { "reset", 1, S | O, command_reset, NULL, "connection", NULL,
+        { "quit", -1, S | O | B, command_quit, NULL, "connection", NULL, "Closes the connection." },
+        { "reset", 1, S | O | B, command_reset, NULL, "connection", NULL,
           "Brings the connection back to its start." },
         { "role", 1, 0, command_role, NULL, "server", NULL, "The role in a replication: a master, alone." },
         { "scan", -2, 0, command_scan, NULL, "generic", "cursor [MATCH pattern] [COUNT count] [TYPE type]",
@@ -97,6 +98,7 @@ static const struct command command_table[] = {
 #undef C
 #undef O
 #undef N
+#undef B
 
 #define COMMAND_N (sizeof(command_table) / sizeof(*command_table))
 
@@ -339,6 +341,13 @@ static bool command_permitted(struct client *c, const struct command *command, c
                                second);
                 return false;
         }
+        if (c->barred && !(command->flags & COMMAND_BARRED)) {
+                command_error_coded(c, command->run == command_exec
+                                               ? "EXECABORT Transaction discarded because of: NOAUTH "
+                                                 "Authentication required."
+                                               : "NOAUTH Authentication required.");
+                return false;
+        }
         if (!permit_command(c, command, parent))
                 return false;
         if (c->subscriber.protocol == WRITER_RESP2 && client_subscriptions(c) &&
@@ -436,7 +445,8 @@ enum command_result command_dispatch(struct client *c, const struct request *req
         struct shard *s = c->shard;
         enum command_result r;
 
-        if (request->argc == 3 && !c->gather && !c->transaction && !client_subscriptions(c)) {
+        if (request->argc == 3 && !c->gather && !c->transaction && !client_subscriptions(c) &&
+            (!c->barred || PLANTED(34))) {
                 if (bytes_is(request->argv[0], "publish")) {
                         c->command = s->publish;
                         r = command_publish(c, request);

@@ -24,6 +24,7 @@ enum {
                                         replies are acknowledgements, which CLIENT REPLY does not silence */
         COMMAND_AT_ONCE = 1 << 4,    /* executed, not queued, between MULTI and EXEC */
         COMMAND_NO_MULTI = 1 << 5,   /* refused there */
+        COMMAND_BARRED = 1 << 10,    /* also for clients that have to authenticate first */
         COMMAND_OPEN = 1 << 6,       /* for everybody, also where its container needs the right to administer */
 };
 

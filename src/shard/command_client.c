@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "resp/writer.h"
+#include "shard/auth.h"
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/loss.h"
@@ -140,7 +141,7 @@ static enum command_result client_list_ids(struct client *c, const struct reques
                 }
                 ids[i] = id > 0 ? (uint64_t)id : 0; /* nobody's */
         }
-        r = roster_ask(c, QUERY_LIST, &filter, ids, (struct bytes){ 0 });
+        r = roster_ask(c, QUERY_LIST, &filter, ids, (struct bytes){ 0 }, (struct bytes){ 0 });
         free(ids);
         return r;
 }
@@ -158,7 +159,7 @@ static enum command_result client_list(struct client *c, const struct request *r
                 command_error(c, "syntax error");
                 return COMMAND_DONE;
         }
-        return roster_ask(c, QUERY_LIST, &filter, NULL, (struct bytes){ 0 });
+        return roster_ask(c, QUERY_LIST, &filter, NULL, (struct bytes){ 0 }, (struct bytes){ 0 });
 }
 
 /* A filter of CLIENT KILL as it is read. */
@@ -166,6 +167,7 @@ struct kill {
         struct message_roster filter;
         uint64_t id;
         const struct bytes *addr, *laddr; /* NULL: not named */
+        struct bytes user;                /* empty: any */
 };
 
 /* Both sides of a connection have the same address, that of the listener; an empty one is nobody's. */
@@ -206,10 +208,10 @@ static bool kill_max_age(struct client *c, struct kill *kill, struct bytes value
         return age >= 1;
 }
 
-/* There is one user. */
-static bool kill_user(struct client *c, struct bytes value)
+static bool kill_user(struct client *c, struct kill *kill, struct bytes value)
 {
-        if (bytes_equal(value, BYTES_LITERAL("default")))
+        kill->user = value;
+        if (auth_sees(c, value))
                 return true;
         command_error(c, "No such user '%.*s'", (int)(value.n < 128 ? value.n : 128), (const char *)value.p);
         return false;
@@ -236,7 +238,7 @@ static bool kill_option(struct client *c, struct kill *kill, struct bytes name, 
         if (bytes_is(name, "type"))
                 return client_type(c, value, &kill->filter);
         if (bytes_is(name, "user"))
-                return kill_user(c, value);
+                return kill_user(c, kill, value);
         if (bytes_is(name, "skipme"))
                 return kill_skip_me(c, kill, value);
         if (bytes_is(name, "addr")) {
@@ -272,7 +274,8 @@ static enum command_result client_kill_some(struct client *c, const struct reque
         address = kill_address(&kill);
         kill.filter.by_address = kill.addr || kill.laddr;
         kill.filter.address_size = (uint32_t)address.n;
-        return roster_ask(c, QUERY_KILL, &kill.filter, &kill.id, address);
+        kill.filter.user_size = (uint32_t)kill.user.n;
+        return roster_ask(c, QUERY_KILL, &kill.filter, &kill.id, address, kill.user);
 }
 
 /* ------------------------------------------------------------------ what is set */

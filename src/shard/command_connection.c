@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "resp/writer.h"
+#include "shard/auth.h"
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
@@ -78,6 +79,7 @@ enum command_result command_reset(struct client *c, const struct request *reques
 {
         (void)request;
         transaction_drop(c, NULL);
+        auth_drop(c);
         client_set_text(&c->name, (struct bytes){ 0 });
         c->no_evict = c->no_touch = false;
         if (c->replies == CLIENT_REPLIES_OFF)
@@ -116,21 +118,19 @@ static void hello_reply(struct client *c)
         writer_array(b, 0);
 }
 
-/* The options behind the version. There are no passwords: the default user is let in with any. */
-static bool hello_options(struct client *c, const struct request *request)
+/* Checks the options behind the version; *namep is the one to set, if there is any. */
+static bool hello_options(struct client *c, const struct request *request, const struct bytes **namep)
 {
-        const struct bytes *name = NULL;
-
         for (uint32_t i = 2; i < request->argc; i++) {
                 uint32_t left = request->argc - 1 - i;
 
                 if (bytes_is(request->argv[i], "auth") && left >= 2) {
-                        if (!command_auth_user(c, request->argv[i + 1]))
+                        if (!auth_has_secrets(c) && !command_auth_user(c, request->argv[i + 1]))
                                 return false;
                         i += 2;
                 } else if (bytes_is(request->argv[i], "setname") && left >= 1) {
-                        name = &request->argv[++i];
-                        if (!command_name_permitted(c, *name))
+                        *namep = &request->argv[++i];
+                        if (!command_name_permitted(c, **namep))
                                 return false;
                 } else {
                         command_error(c, "Syntax error in HELLO option '%.*s'",
@@ -139,26 +139,48 @@ static bool hello_options(struct client *c, const struct request *request)
                         return false;
                 }
         }
-        if (name)
-                client_set_text(&c->name, *name);
         return true;
 }
 
-enum command_result command_hello(struct client *c, const struct request *request)
+/* Checks a version that is asked for. */
+static bool hello_version(struct client *c, struct bytes text, long long *versionp)
 {
+        if (!command_integer(text, versionp))
+                command_error(c, "Protocol version is not an integer or out of range");
+        else if (*versionp < 2 || *versionp > 3)
+                command_error_coded(c, "NOPROTO unsupported protocol version");
+        else
+                return true;
+        return false;
+}
+
+/* Nothing is changed before everything is known to be right. */
+static enum command_result hello(struct client *c, const struct request *request)
+{
+        const struct bytes *name = NULL;
+        struct bytes user, password;
         long long version = 0;
 
-        if (request->argc >= 2) {
-                if (!command_integer(request->argv[1], &version)) {
-                        command_error(c, "Protocol version is not an integer or out of range");
+        if (request->argc >= 2 &&
+            (!hello_version(c, request->argv[1], &version) || !hello_options(c, request, &name)))
+                return COMMAND_DONE;
+        if (auth_has_secrets(c) && auth_find_hello(request, &user, &password)) {
+                if (!auth_is_answered(c))
+                        return auth_ask(c, user, password);
+                if (!auth_use(c, user))
                         return COMMAND_DONE;
-                }
-                if (version < 2 || version > 3) {
-                        command_error_coded(c, "NOPROTO unsupported protocol version");
-                        return COMMAND_DONE;
-                }
-                if (!hello_options(c, request))
-                        return COMMAND_DONE;
+        }
+        if (c->barred) {
+                command_error_coded(c,
+                                    "NOAUTH HELLO must be called with the client already authenticated, "
+                                    "otherwise the HELLO <proto> AUTH <user> <pass> option can be used to "
+                                    "authenticate the client and select the RESP protocol version at the same "
+                                    "time");
+                return COMMAND_DONE;
+        }
+        if (name)
+                client_set_text(&c->name, *name);
+        if (version) {
                 if (client_wishes(c))
                         spool_mark(c);
                 c->loss_push &= version == 3;
@@ -166,6 +188,15 @@ enum command_result command_hello(struct client *c, const struct request *reques
         }
         hello_reply(c);
         return COMMAND_DONE;
+}
+
+enum command_result command_hello(struct client *c, const struct request *request)
+{
+        enum command_result r = hello(c, request);
+
+        if (r != COMMAND_WAIT && auth_has_secrets(c))
+                auth_wipe_request(c, request);
+        return r;
 }
 
 /* ------------------------------------------------------------------ the broker */

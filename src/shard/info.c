@@ -152,6 +152,7 @@ static void info_stats(struct buffer *b, const struct info *info)
         info_number(b, "pubsubshard_channels", info->own->shard_channels);
         info_number(b, "total_error_replies", info->counts->n_errors);
         info_number(b, "client_output_buffer_limit_disconnections", info->sum.output_limit_closed);
+        info_number(b, "acl_access_denied_auth", info->control->auth_wrong);
 }
 
 static void info_cpu(struct buffer *b, const struct info *info)

@@ -33,7 +33,7 @@ static void invariant_transaction(const struct client *c)
                 assert(!t->spoilt || list_empty(&t->queue));
                 break;
         case TRANSACTION_PROMISES:
-                assert(c->wait == CLIENT_GATHERS || c->wait == CLIENT_GATED);
+                assert(c->wait == CLIENT_GATHERS || c->wait == CLIENT_GATED || c->wait == CLIENT_VERIFIES);
                 assert(!list_empty(&t->queue) && !transaction_holds(c));
                 break;
         case TRANSACTION_RUNS:
@@ -81,7 +81,14 @@ static void invariant_open(const struct shard *s, const struct client *c)
         case CLIENT_YIELDS:
                 assert(!c->gather && waits && s->busy);
                 break;
+        case CLIENT_VERIFIES:
+                /* control answers every question; the one about EXEC keeps no request */
+                assert(!c->gather && !waits && !c->verified.verdict);
+                assert(reader_holds(&c->reader) || c->transaction);
+                break;
         }
+        assert(!c->verified.verdict);
+        assert(!c->barred || (!c->user && !client_subscriptions(c)));
 }
 
 static void invariant_client(const struct shard *s, const struct client *c)

@@ -23,12 +23,15 @@ enum message_type {
         MESSAGE_STOPPED,   /* shard -> control: the thread is about to end; no body */
         MESSAGE_POLICY,    /* control -> shard: message_policy; answered by MESSAGE_POLICY_TAKEN */
         MESSAGE_POLICY_TAKEN, /* shard -> control: it uses none but the newest that came; no body */
+        MESSAGE_VERIFY,       /* shard -> control: message_verify; answered by MESSAGE_VERIFIED, once */
+        MESSAGE_VERIFIED,     /* control -> shard: message_verified */
         MESSAGE_ADDRESS,      /* shard -> shard: reactor_address, by which the receiver may wake the sender */
 };
 
 /* Flags of an adopted client. */
 enum {
-        ADOPT_ADMIN = 1 << 0, /* came in by the admin socket: not counted against max_clients */
+        ADOPT_ADMIN = 1 << 0,        /* came in by the admin socket: not counted against max_clients */
+        ADOPT_AUTHENTICATE = 1 << 1, /* the listener lets it do nothing before it has authenticated */
 };
 
 struct message_adopt {
@@ -64,7 +67,8 @@ struct message_query {
         uint32_t kind;
 };
 
-/* Which clients are meant: those that fit all of it. Behind it lie n_ids ids (uint64_t), then the address. */
+/* Which clients are meant: those that fit all of it. Behind it lie n_ids ids (uint64_t), the address, the user.
+ */
 struct message_roster {
         uint64_t asker;   /* id of the client that asks */
         uint64_t min_age; /* seconds since it connected, at least */
@@ -76,7 +80,7 @@ struct message_roster {
         uint8_t by_id;      /* only those named; n_ids may be 0 */
         uint8_t by_address; /* only those of the listener "PATH:0" */
         uint32_t type;      /* enum roster_type */
-        uint32_t pad;
+        uint32_t user_size; /* 0: any user */
 };
 
 struct message_answer {
@@ -94,6 +98,36 @@ struct message_stop {
 
 struct message_policy {
         const struct policy *policy;
+};
+
+#define VERIFY_NAME_MAX     64
+#define VERIFY_PASSWORD_MAX 511
+
+/*
+ * Is this the password of that name? A client has one such question open at a time. The message is too large
+ * for a slot of a ring whatever is in it, so it is written once, in a block, and the receiver wipes it.
+ */
+struct message_verify {
+        uint64_t client; /* its id */
+        pid_t pid;
+        uid_t uid;
+        uint16_t name_size, password_size;
+        uint16_t hopeless; /* the name or the password was too long: it is wrong, but takes its time */
+        uint8_t name[VERIFY_NAME_MAX], password[VERIFY_PASSWORD_MAX];
+};
+
+enum verify_verdict {
+        VERIFY_NONE, /* not asked, or not answered */
+        VERIFY_RIGHT,
+        VERIFY_WRONG,
+        VERIFY_BUSY,   /* too many questions are open */
+        VERIFY_FAILED, /* it could not be computed, for want of memory */
+};
+
+struct message_verified {
+        uint64_t client;
+        uint64_t mark;    /* of the secret that it showed, if it was right */
+        uint32_t verdict; /* enum verify_verdict */
 };
 
 /* Counters of a shard, owned by its thread; a copy is the answer to queries of status. */
@@ -125,6 +159,7 @@ struct shard_status {
 struct control_status {
         uint64_t start_time; /* CLOCK_REALTIME seconds */
         uint64_t accepted, rejected_full, accept_errors;
+        uint64_t auth_wrong; /* wrong passwords, or names */
         uint64_t max_clients;
         uint64_t reloads, reloads_refused; /* of the configuration */
         uint64_t reload_time; /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */

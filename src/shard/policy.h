@@ -20,6 +20,12 @@ struct policy_setting {
 
 #define POLICY_SETTINGS_MAX 128
 
+/* Somebody who has a password. The mark changes with the password's hash. */
+struct policy_secret {
+        const char *name;
+        uint64_t mark;
+};
+
 /* Sizes of frames and of messages of the mesh have 32 bits, and a frame holds parts of two requests: a message
  * and the pattern that it matched. */
 #define POLICY_REQUEST_MAX (UINT64_C(1) << 30)
@@ -79,4 +85,6 @@ struct policy {
         const struct access *access;           /* NULL: everybody may do everything but administer */
         const struct policy_setting *settings; /* with different names */
         unsigned n_settings;                   /* at most POLICY_SETTINGS_MAX */
+        const struct policy_secret *secrets;   /* by name, as strcmp() orders them */
+        unsigned n_secrets;                    /* 0: there are no passwords */
 };

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "resp/writer.h"
+#include "shard/auth.h"
 #include "shard/client.h"
 #include "shard/gather.h"
 #include "shard/spool.h"
@@ -138,7 +139,8 @@ void roster_line(struct buffer *b, const struct client *c)
         if (c->stream.writing)
                 PUT(b, "w");
         PUT_TEXT(b, "cmd", command_full_name(c->command, name, sizeof(name)));
-        PUT(b, " user=default redir=-1");
+        PUT_TEXT(b, "user", auth_user(c));
+        PUT(b, " redir=-1");
         PUT_NUMBER(b, "resp", c->subscriber.protocol == WRITER_RESP3 ? 3 : 2);
         PUT_TEXT(b, "lib-name", c->lib_name);
         PUT_TEXT(b, "lib-ver", c->lib_version);
@@ -156,7 +158,7 @@ struct search {
         struct shard *shard;
         const struct message_roster *filter;
         const uint64_t *ids;
-        struct bytes address;
+        struct bytes address, user;
         struct buffer *part; /* where lines go */
         bool too_long;
         uint64_t found;
@@ -186,6 +188,8 @@ static bool search_fits(const struct search *search, const struct client *c)
         if (f->type != ROSTER_ANY && f->type != (client_subscriptions(c) ? ROSTER_PUBSUB : ROSTER_NORMAL))
                 return false;
         if (f->by_address && !address_fits(c, search->address))
+                return false;
+        if (f->user_size && !bytes_equal(search->user, bytes_str(auth_user(c))))
                 return false;
         return (c->shard->now - c->born) / NSEC_PER_SEC >= f->min_age;
 }
@@ -247,6 +251,7 @@ static struct search search_answer(struct shard *s, enum query_kind kind, struct
         struct part part = { 0 };
 
         search.address = bytes_of(search.ids + f->n_ids, f->address_size);
+        search.user = bytes_of(search.address.p + f->address_size, f->user_size);
         if (kind == QUERY_KILL) {
                 search_run(&search, search_kill_one);
                 buffer_put(answer, &search.found, sizeof(search.found));
@@ -267,7 +272,7 @@ void roster_answer(struct shard *s, enum query_kind kind, struct bytes body, str
 /* ------------------------------------------------------------------ the whole */
 
 enum command_result roster_ask(struct client *c, enum query_kind kind, const struct message_roster *filter,
-                               const uint64_t *ids, struct bytes address)
+                               const uint64_t *ids, struct bytes address, struct bytes user)
 {
         struct shard *s = c->shard;
         struct gather *g = gather_collect(c, GATHER_ROSTER);
@@ -281,6 +286,7 @@ enum command_result roster_ask(struct client *c, enum query_kind kind, const str
         buffer_put(&r->question, filter, sizeof(*filter));
         buffer_put(&r->question, ids, filter->n_ids * sizeof(*ids));
         buffer_put(&r->question, address.p, filter->address_size);
+        buffer_put(&r->question, user.p, filter->user_size);
         g->roster = r;
         g->write = roster_write;
         search = search_answer(s, kind, buffer_view(&r->question), &answer);

@@ -44,10 +44,10 @@ struct roster {
 /* A filter that every client fits that c may reach. */
 struct message_roster roster_filter(const struct client *c);
 
-/* Asks; the filter's n_ids and address_size bytes are those of ids and address. Return: COMMAND_DONE, or
- * COMMAND_YIELD after long work. */
+/* Asks; the filter's n_ids, address_size and user_size are those of ids, address and user. Return:
+ * COMMAND_DONE, or COMMAND_YIELD after long work. */
 enum command_result roster_ask(struct client *c, enum query_kind kind, const struct message_roster *filter,
-                               const uint64_t *ids, struct bytes address);
+                               const uint64_t *ids, struct bytes address, struct bytes user);
 
 /* Answers another shard's question: body is the message behind struct message_query. */
 void roster_answer(struct shard *shard, enum query_kind kind, struct bytes body, struct buffer *answer);

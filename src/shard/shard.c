@@ -16,6 +16,7 @@
 
 #include "mesh/waker.h"
 #include "pubsub/interest.h"
+#include "shard/auth.h"
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
@@ -195,6 +196,7 @@ static void shard_on_policy(struct shard *s, const struct message_policy *m)
         shard_use_policy(s, m->policy);
         list_for_each (i, &s->clients)
                 spool_use_policy(container_of(i, struct client, all));
+        auth_review(s);
         port_send(s->port, s->options.n_shards, MESSAGE_POLICY_TAKEN, 0, PORT_UNCOUNTED);
 }
 
@@ -231,6 +233,9 @@ static void shard_on_message(void *arg, const struct port_message *m)
                 break;
         case MESSAGE_POLICY:
                 shard_on_policy(s, m->data);
+                break;
+        case MESSAGE_VERIFIED:
+                auth_on_verified(s, m->data);
                 break;
         case MESSAGE_ADDRESS:
                 shard_on_address(s, m->source, m->data);

@@ -6,8 +6,8 @@
  * client's further bytes stay unparsed, as for any gather:
  *
  * 1. Nothing is executed. The other shards are told of every name in it that the client may subscribe to, and
- *    answer. Then the gates of all its PUBLISHes are looked at: if one is closed the client waits for it and
- *    looks at all again. So it waits whole or runs whole.
+ *    answer. Passwords in it are verified, one by one. Then the gates of all its PUBLISHes are looked at: if
+ * one is closed the client waits for it and looks at all again. So it waits whole or runs whole.
  * 2. All commands run in one go, inside of one call. A subscription is made and ended in `topics` there and
  *    then, and the interest that the other shards know of is moved between the client and `promised`, so they
  *    need not be told. Every reply is held back, and so is every message to this client.
@@ -34,6 +34,7 @@
 
 #include "mesh/port.h"
 #include "resp/writer.h"
+#include "shard/auth.h"
 #include "shard/counts.h"
 #include "shard/gather.h"
 #include "shard/permit.h"
@@ -49,6 +50,7 @@ struct queued {
         struct list link;
         const struct command *command, *parent; /* command NULL: it is denied */
         const char *denial;
+        struct message_verified verified; /* of a password in it */
         uint32_t argc;
         struct bytes argv[];
 };
@@ -74,11 +76,24 @@ static void transaction_begin(struct client *c)
         c->transaction = t;
 }
 
+/* Whether there may be a password in it. */
+static bool queued_authenticates(const struct queued *q)
+{
+        return q->command && (q->command->run == command_auth || q->command->run == command_hello);
+}
+
+static void queued_free(struct queued *q)
+{
+        for (uint32_t i = 0; queued_authenticates(q) && i < q->argc; i++)
+                auth_wipe(q->argv[i]);
+        free(q);
+}
+
 static void transaction_empty_queue(struct transaction *t)
 {
         list_for_each_safe (i, next, &t->queue) {
                 list_del(i);
-                free(container_of(i, struct queued, link));
+                queued_free(container_of(i, struct queued, link));
         }
         t->bytes = 0;
 }
@@ -218,6 +233,8 @@ void transaction_queue(struct client *c, const struct command *command, const st
         if (q) {
                 q->command = command;
                 q->parent = parent;
+                if (queued_authenticates(q))
+                        auth_wipe_request(c, request);
         }
 }
 
@@ -261,6 +278,34 @@ static void transaction_promise(struct client *c)
         }
         if (c->gather)
                 gather_ask(c);
+}
+
+/*
+ * Takes the answer about the password that was asked for last, and asks for the next. Return: whether it did:
+ * then the client waits.
+ */
+static bool transaction_verify(struct client *c)
+{
+        struct bytes user, password;
+
+        if (!auth_has_secrets(c))
+                return false;
+        list_for_each (i, &c->transaction->queue) {
+                struct queued *q = container_of(i, struct queued, link);
+                struct request request = { .argv = q->argv, .argc = q->argc };
+
+                if (!queued_authenticates(q) || q->verified.verdict ||
+                    !auth_find(q->command, &request, &user, &password))
+                        continue;
+                if (auth_is_answered(c)) {
+                        q->verified = c->verified;
+                        c->verified.verdict = VERIFY_NONE;
+                        continue;
+                }
+                auth_ask(c, user, password);
+                return true;
+        }
+        return false;
 }
 
 static bool queued_publishes(const struct queued *q)
@@ -375,7 +420,9 @@ static void transaction_run_one(struct client *c, struct queued *q)
         } else {
                 if (!queued_publishes(q))
                         deliver_settle(c->shard);
+                c->verified = q->verified;
                 r = command_call(c, q->command, q->parent, &request);
+                c->verified.verdict = VERIFY_NONE;
         }
         assert(r != COMMAND_WAIT);
         client_reply_flush(c);
@@ -400,7 +447,7 @@ static void transaction_run(struct client *c)
 
                 list_del(&q->link);
                 transaction_run_one(c, q);
-                free(q);
+                queued_free(q);
         }
         if (c->end != CLIENT_OPEN)
                 return;
@@ -476,6 +523,8 @@ static bool transaction_go_on(struct client *c)
         if (c->shard->stop != SHARD_RUNS && (runs || !list_empty(&t->open)))
                 return false; /* nothing is executed and nobody is asked any more */
         if (runs) {
+                if (transaction_verify(c))
+                        return false;
                 gates = transaction_gates(c);
                 if (gates) {
                         command_wait_gate(c, gates);

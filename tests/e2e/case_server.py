@@ -259,7 +259,7 @@ def acl_shows_the_one_user(env):
 def acl_manages_nobody(env):
     c = env.connect()
     for args in (("SETUSER", "x"), ("DELUSER", "x"), ("LOAD",), ("SAVE",)):
-        c.expect_error("ERR brokerd has no users and passwords to manage: the user default is all there is, and who may "
+        c.expect_error("ERR brokerd has no users and passwords to manage: passwords are in a file, and who may "
                        "administer depends on the uid of the client's process", "ACL", *args)
 
 

@@ -41,6 +41,8 @@ awk '
                         return file ~ /^src\/reactor\/uring/ || file ~ /^tests\//
                 if (target == "yaml.h")
                         return file ~ /^src\/broker\/config[^\/]*\.[ch]$/ || file ~ /^tests\//
+                if (target == "crypt.h")
+                        return file ~ /^src\/broker\/secrets\.c$/ || file ~ /^tests\//
                 if (target ~ /^hiredis\//)
                         return file ~ /^src\/ctl\// || file ~ /^tests\//
                 return -1

@@ -35,6 +35,8 @@ bugs='
 23 a frame of which a part was sent is dropped with others
 24 a loss is told at the end of what waits, not in its place
 25 what was lost before a client asked for notices is told
+34 a client publishes that has to authenticate first
+35 an answer about a secret that is no more lets a client in
 '
 build() { # program, its sources
         out=$1
@@ -68,11 +70,13 @@ for n in "$@"; do
         # shellcheck disable=SC2086
         build test-shard "$src/tests/shard/test-shard.c" $support || exit 1
         # shellcheck disable=SC2086
+        build test-auth "$src/tests/shard/test-auth.c" $support || exit 1
+        # shellcheck disable=SC2086
         build sim "$src/tests/sim/sim.c" $support || exit 1
         # shellcheck disable=SC2086
         build slow "$src/tests/sim/slow.c" $support || exit 1
         by=
-        for test in test-topics test-outq test-uring test-shard sim slow test-port; do
+        for test in test-topics test-outq test-uring test-shard test-auth sim slow test-port; do
                 timeout 120 "$work/$test" >"$work/log" 2>&1 && continue
                 by=$test
                 break

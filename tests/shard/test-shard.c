@@ -835,7 +835,7 @@ static void expect_counters(char *text, size_t size, unsigned n, const char *say
                 "# Stats\r\ntotal_connections_received:55\r\ntotal_commands_processed:%u\r\n"
                 "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\nrejected_connections:66\r\n"
                 "pubsub_channels:1\r\npubsub_patterns:2\r\npubsubshard_channels:0\r\ntotal_error_replies:1\r\n"
-                "client_output_buffer_limit_disconnections:0\r\n"
+                "client_output_buffer_limit_disconnections:0\r\nacl_access_denied_auth:0\r\n"
                 "\r\n"
                 "# "
                 "Broker\r\nshards:%u\r\nreactor:fake\r\nreactor_reason:\r\nmessages_in:2\r\nmessages_out:%u\r\n"
@@ -923,7 +923,7 @@ START_TEST(info_keeps_its_place_in_a_pipeline)
                "total_commands_processed:2 "
                "total_net_input_bytes:%*d total_net_output_bytes:%*d rejected_connections:66 pubsub_channels:1 "
                "pubsub_patterns:0 pubsubshard_channels:0 total_error_replies:0 "
-               "client_output_buffer_limit_disconnections:0 =4 txt: "
+               "client_output_buffer_limit_disconnections:0 acl_access_denied_auth:0 =4 txt: "
                "=%*d txt:# Clients connected_clients:1 maxclients:100 :1 >3 $7 message $1 x $1 1 %n",
                &n);
         ck_assert_msg(n > 0 && !heard[n], "%s", heard);

@@ -3,6 +3,7 @@
 #include "support/cluster.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,57 @@ void cluster_advance(uint64_t ns)
 static void count_wake(void *arg)
 {
         ++*(unsigned *)arg;
+}
+
+static void verify_answer(struct cluster *cl, const struct cluster_verify *v, enum verify_verdict verdict)
+{
+        struct message_verified *m =
+                port_send(cl->control, v->shard, MESSAGE_VERIFIED, sizeof(*m), PORT_UNCOUNTED);
+
+        *m = (struct message_verified){ .client = v->question.client, .verdict = verdict };
+        for (unsigned i = 0; verdict == VERIFY_RIGHT && i < cl->current->n_secrets; i++)
+                if (bytes_equal(bytes_str(cl->current->secrets[i].name),
+                                bytes_of(v->question.name, v->question.name_size)))
+                        m->mark = cl->current->secrets[i].mark;
+}
+
+/* As the broker's helper would decide. */
+static enum verify_verdict verify_decide(const struct cluster *cl, const struct message_verify *q)
+{
+        char right[VERIFY_PASSWORD_MAX];
+
+        for (unsigned i = 0; i < cl->current->n_secrets; i++) {
+                const char *name = cl->current->secrets[i].name;
+
+                snprintf(right, sizeof(right), "pw-%s", name);
+                if (!q->hopeless && bytes_equal(bytes_str(name), bytes_of(q->name, q->name_size)) &&
+                    bytes_equal(bytes_str(right), bytes_of(q->password, q->password_size)))
+                        return VERIFY_RIGHT;
+        }
+        return VERIFY_WRONG;
+}
+
+static void verify_ask(struct cluster *cl, unsigned shard, const struct message_verify *question)
+{
+        struct cluster_verify v = { .shard = shard, .question = *question };
+
+        if (!cl->holds_verify) {
+                verify_answer(cl, &v, verify_decide(cl, question));
+                return;
+        }
+        assert(cl->n_verify < sizeof(cl->verify) / sizeof(*cl->verify));
+        cl->verify[cl->n_verify++] = v;
+}
+
+bool cluster_verify(struct cluster *cl, enum verify_verdict verdict)
+{
+        if (!cl->n_verify)
+                return false;
+        verify_answer(cl, &cl->verify[0], verdict);
+        port_flush(cl->control);
+        memmove(cl->verify, cl->verify + 1, --cl->n_verify * sizeof(*cl->verify));
+        cluster_settle(cl);
+        return true;
 }
 
 static void control_on_message(void *arg, const struct port_message *m)
@@ -54,6 +106,9 @@ static void control_on_message(void *arg, const struct port_message *m)
                 memcpy(p + sizeof(query->ask), &status, sizeof(status));
                 break;
         }
+        case MESSAGE_VERIFY:
+                verify_ask(cl, m->source, m->data);
+                break;
         case MESSAGE_POLICY_TAKEN:
                 cl->n_policies++;
                 break;
@@ -77,6 +132,7 @@ void cluster_init(struct cluster *cl, const struct cluster_options *options)
                                                         .output_hard = options->output_max },
                                             .settings = options->settings,
                                             .n_settings = options->n_settings } };
+        cl->current = options->policy ? options->policy : &cl->policy;
         r = mesh_new(&cl->mesh, &mesh);
         assert(!r);
         for (unsigned i = 0; i <= options->n_shards; i++)
@@ -118,6 +174,7 @@ void cluster_turn(struct cluster *cl, unsigned i)
 
 void cluster_set_policy(struct cluster *cl, const struct policy *policy)
 {
+        cl->current = policy;
         for (unsigned i = 0; i < cl->n_shards; i++) {
                 struct message_policy *m =
                         port_send(cl->control, i, MESSAGE_POLICY, sizeof(*m), PORT_UNCOUNTED);
@@ -162,6 +219,13 @@ int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid)
 {
         return cluster_connect_as(cl, shard,
                                   &(struct message_adopt){ .path = CLUSTER_PATH, .uid = uid, .gid = 5 }, NULL);
+}
+
+int cluster_connect_by(struct cluster *cl, unsigned shard, uid_t uid, uint32_t flags)
+{
+        return cluster_connect_as(
+                cl, shard,
+                &(struct message_adopt){ .path = CLUSTER_PATH, .flags = flags, .uid = uid, .gid = 5 }, NULL);
 }
 
 int cluster_connect_as(struct cluster *cl, unsigned shard, const struct message_adopt *peer,

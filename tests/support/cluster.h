@@ -26,6 +26,13 @@ struct cluster {
         unsigned n_closed, n_shutdowns;
         unsigned n_policies;  /* taken by shards */
         struct policy policy; /* of the start, unless another was given */
+        const struct policy *current;
+        bool holds_verify; /* questions about passwords wait for cluster_verify() */
+        unsigned n_verify;
+        struct cluster_verify {
+                unsigned shard;
+                struct message_verify question;
+        } verify[16];
 };
 
 struct cluster_options {
@@ -51,6 +58,15 @@ int cluster_connect(struct cluster *cl, unsigned shard, uid_t uid);
 /* The same for a peer with a listener, a user and groups; its id, descriptor and pid are set here. */
 int cluster_connect_as(struct cluster *cl, unsigned shard, const struct message_adopt *peer,
                        const uint32_t *groups);
+
+/* The same with flags of its adoption. */
+int cluster_connect_by(struct cluster *cl, unsigned shard, uid_t uid, uint32_t flags);
+
+/*
+ * Answers the oldest question about a password that waits. Without holds_verify all are answered at once, and
+ * the password of each user of the policy is "pw-" and the name. Return: whether there was one.
+ */
+bool cluster_verify(struct cluster *cl, enum verify_verdict verdict);
 
 /* Turns every shard until nothing is left to do. Return: the number of rounds. */
 unsigned cluster_settle(struct cluster *cl);
