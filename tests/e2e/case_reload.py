@@ -509,9 +509,21 @@ def reload_without_descriptors_is_refused(env):
     place.stop()
 
 
+def _rules(turn):
+    """Rules under which the load goes on, other ones at each turn; at times none."""
+    if turn % 4 == 3:
+        return []
+    return [f"access_default: {'allow' if turn % 2 else 'deny'}", "access:",
+            "  - allow: [publish, subscribe, psubscribe]", f"    channels: [\"lo*\", \"more{turn}*\"]",
+            f"  - deny: publish\n    channels: other{turn}", "slow_consumers:", "  - policy: drop-oldest",
+            f"    channels: never{turn}", "    bytes: 1MiB"]
+
+
 @case(brokerd=ONLY)
 def reload_under_load_loses_nothing(env):
-    """Publishers go on through reloads that open and close their sockets and change limits; all arrives once."""
+    """
+    Publishers go on through reloads that open and close their sockets and change limits and rules; all arrives once.
+    """
     place = Place(env).start()
     ways = [place.server.path, place.at("b.sock"), place.at("c.sock")]
     place.applied(place.text(listeners=ways), "listeners")
@@ -528,7 +540,8 @@ def reload_under_load_loses_nothing(env):
     for turn in range(scale(50, 500)):
         before = len(place.outcomes())
         open_ = [ways[0]] + [way for i, way in enumerate(ways[1:]) if turn >> i & 1]
-        place.write(place.text(f"max_clients: {100 + turn}", f"max_request_bytes: {1000 + turn}", listeners=open_))
+        place.write(place.text(f"max_clients: {100 + turn}", f"max_request_bytes: {1000 + turn}", *_rules(turn),
+                               listeners=open_))
         publish()
         place.server.signal(signal.SIGHUP)
         publish()
