@@ -489,6 +489,23 @@ START_TEST(a_silent_client_is_told_the_end)
 }
 END_TEST
 
+/* Notices of losses come by a channel, which may be forbidden like any. */
+START_TEST(notices_of_losses_end_with_their_channel)
+{
+        int fd;
+
+        start(shard_counts[_i], &no_rules);
+        fd = cluster_connect(&cl, 0, 7);
+        check(0, fd, "SUBSCRIBE __brokerd__:loss\r\n",
+              "*3\r\n$9\r\nsubscribe\r\n$16\r\n__brokerd__:loss\r\n:1\r\n");
+        ck_assert(client_at(0, fd)->loss_channel);
+        cluster_set_policy(&cl, POLICY(false, { ALLOW(P) }));
+        check_heard(0, fd, "*3\r\n$11\r\nunsubscribe\r\n$16\r\n__brokerd__:loss\r\n:0\r\n");
+        ck_assert(!client_at(0, fd)->loss_channel);
+        stop();
+}
+END_TEST
+
 /* A subscription that the other shards have not confirmed is acknowledged, and ends in the same breath. */
 START_TEST(a_pending_subscription_ends_behind_its_acknowledgement)
 {
@@ -732,6 +749,7 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, a_new_policy_changes_what_a_pattern_hears, 0, 2);
         tcase_add_loop_test(cases, a_subscription_ends_with_the_right_to_it, 0, 4);
         tcase_add_loop_test(cases, a_silent_client_is_told_the_end, 0, 2);
+        tcase_add_loop_test(cases, notices_of_losses_end_with_their_channel, 0, 2);
         tcase_add_test(cases, a_pending_subscription_ends_behind_its_acknowledgement);
         tcase_add_loop_test(cases, an_exec_that_waits_makes_only_what_is_allowed_then, 0, 2);
         tcase_add_test(cases, an_end_stands_behind_the_reply_of_an_exec);
