@@ -475,6 +475,26 @@ START_TEST(a_subscription_ends_with_the_right_to_it)
 }
 END_TEST
 
+/* What a topic knows of one policy is nothing under the next. */
+START_TEST(a_verdict_does_not_outlive_its_policy)
+{
+        unsigned last = shard_counts[_i] - 1;
+        int fd, subscriber;
+
+        start(shard_counts[_i], POLICY(false, { ALLOW(P | S) }));
+        fd = cluster_connect(&cl, 0, 7);
+        subscriber =
+                cluster_connect(&cl, last, 8); /* elsewhere, so that nobody but PUBLISH looks at the topic */
+        check(last, subscriber, "SUBSCRIBE x\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+        check(0, fd, "PUBLISH x 1\r\nPUBLISH x 1\r\n", ":1\r\n:1\r\n");
+        cluster_set_policy(&cl, POLICY(false, { ALLOW(S) }));
+        check(0, fd, "PUBLISH x 1\r\nPUBLISH x 1\r\n", NOPERM NOPERM);
+        cluster_set_policy(&cl, POLICY(true, { ALLOW(S) }));
+        check(0, fd, "PUBLISH x 1\r\n", ":1\r\n");
+        stop();
+}
+END_TEST
+
 START_TEST(a_silent_client_is_told_the_end)
 {
         unsigned last = shard_counts[_i] - 1;
@@ -748,6 +768,7 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, what_deny_rules_cover_is_kept_from_patterns, 0, 2);
         tcase_add_loop_test(cases, a_new_policy_changes_what_a_pattern_hears, 0, 2);
         tcase_add_loop_test(cases, a_subscription_ends_with_the_right_to_it, 0, 4);
+        tcase_add_loop_test(cases, a_verdict_does_not_outlive_its_policy, 0, 2);
         tcase_add_loop_test(cases, a_silent_client_is_told_the_end, 0, 2);
         tcase_add_loop_test(cases, notices_of_losses_end_with_their_channel, 0, 2);
         tcase_add_test(cases, a_pending_subscription_ends_behind_its_acknowledgement);
