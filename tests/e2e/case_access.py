@@ -3,7 +3,10 @@
 
 import multiprocessing
 import os
+import socket
+import time
 
+from case_reload import Place
 from resp import DEADLINE, Client, Eof, Error, Failure
 from suite import Skip, case, need
 
@@ -131,8 +134,8 @@ def rules_hold_for_supplementary_groups(env):
 
 
 def _listens(name):
-    with open("/proc/net/unix", encoding="utf-8") as file:
-        return f"@{name}\n" in file.read()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        return sock.connect_ex("\0" + name) == 0
 
 
 @case(brokerd="has no abstract sockets", single=True)
@@ -173,3 +176,55 @@ def nobody_publishes_to_channels_of_the_broker(env):
     c.expect_error(refused, "PUBLISH", "__brokerd__:loss", "x")
     c.expect(0, "PUBLISH", "__brokerd__", "x")
     listener.quiet()
+
+
+@case(brokerd="has no rules that a reload changes")
+def a_right_that_ends_ends_the_subscription(env):
+    """Known failure 41: rights are taken by a reload, and subscribers are dropped within a second."""
+    place = Place(env).start()
+    subscribers = [place.connect() for _ in range(2 * env.shards)]
+    publisher = place.connect()
+    for c in subscribers:
+        c.subscribe("kept", "gone")
+        c.psubscribe("g*")
+        c.ssubscribe("gone")
+    began = time.monotonic()
+    place.hup(place.text("access: [{deny: subscribe, channels: 'g*'}]"))
+    for c in subscribers:
+        c.expect_push(b"unsubscribe", b"gone", 2)
+        c.expect_push(b"punsubscribe", b"g*", 1)
+        c.expect_push(b"sunsubscribe", b"gone", 0)
+    took = time.monotonic() - began
+    need(took <= 1, f"it took {took:.1f} s")
+    # the other shards are told at the same time as the subscribers
+    env.until("no subscriber is counted", lambda: publisher.do("PUBLISH", "gone", "1") == 0)
+    env.until("no subscriber is counted", lambda: publisher.do("SPUBLISH", "gone", "1") == 0)
+    publisher.publish("kept", "2", len(subscribers))
+    for c in subscribers:
+        c.message("kept", "2")
+    subscribers[0].expect_error(REFUSED, "SUBSCRIBE", "gone")
+    place.hup(place.text())
+    subscribers[0].send("UNSUBSCRIBE", "kept")
+    subscribers[0].expect_push(b"unsubscribe", b"kept", 0)
+    subscribers[0].do("INFO")  # control answers behind what it told the shard
+    subscribers[0].send("SSUBSCRIBE", "gone")
+    subscribers[0].expect_push(b"ssubscribe", b"gone", 1)
+    publisher.spublish("gone", "3", 1)
+    subscribers[0].smessage("gone", "3")
+    need("its subscription was ended, to the channel" in place.server.output(), "a line in the log")
+    place.stop()
+
+
+@case(brokerd="has no rules that a reload changes", heavy=True)
+def a_crowd_loses_its_rights_within_a_second(env):
+    place = Place(env, max_clients=6000).start()
+    crowd = [place.connect() for _ in range(5000)]
+    for c in crowd:
+        c.subscribe("gone")
+    began = time.monotonic()
+    place.hup(place.text("max_clients: 6000", "access: [{deny: subscribe, channels: 'g*'}]"))
+    for c in crowd:
+        c.expect_push(b"unsubscribe", b"gone", 0)
+    took = time.monotonic() - began
+    need(took <= 1, f"it took {took:.1f} s")
+    place.stop()

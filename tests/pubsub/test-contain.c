@@ -132,6 +132,29 @@ START_TEST(bytes_of_any_value_count)
 }
 END_TEST
 
+/* Its places do not fit into one word. */
+START_TEST(long_patterns_are_patterns)
+{
+        char pattern[256], other[256];
+        size_t steps;
+
+        for (unsigned n = 60; n < 140; n++) {
+                struct bytes others[] = { BYTES_LITERAL("*x*y"), { (const uint8_t *)other, n + 9 } };
+
+                memset(pattern, '?', n);
+                memset(other, '?', n);
+                strcpy(pattern + n, "a*b");
+                strcpy(other + n, "[ab]*[bc]");
+                steps = CONTAIN_STEPS;
+                ck_assert_int_eq(contain_check(bytes_str(pattern), others, 2, &steps, NULL), CONTAIN_YES);
+                steps = CONTAIN_STEPS;
+                ck_assert_int_eq(contain_check(others[1], &(struct bytes){ (const uint8_t *)pattern, n + 3 }, 1,
+                                               &steps, NULL),
+                                 CONTAIN_NO);
+        }
+}
+END_TEST
+
 /* -------------------------------------------------------------------------------------------- brute force */
 
 /* None has a byte of its own but a, b and c. What is not closed may come last only, or it would take others in.
@@ -346,6 +369,7 @@ static void add(TCase *tests)
         tcase_add_test(tests, what_lies_within_what);
         tcase_add_test(tests, one_that_suffices_is_named);
         tcase_add_test(tests, bytes_of_any_value_count);
+        tcase_add_test(tests, long_patterns_are_patterns);
         tcase_add_test(tests, random_patterns_contain_what_they_contain_by_trying);
         tcase_add_test(tests, what_contains_a_pattern_matches_its_texts);
         tcase_add_test(tests, the_work_is_bounded);

@@ -13,6 +13,7 @@
 #include "support/cluster.h"
 #include "support/suite.h"
 #include "util/clock.h"
+#include "util/prng.h"
 
 static struct cluster cl;
 
@@ -475,6 +476,26 @@ START_TEST(a_subscription_ends_with_the_right_to_it)
 }
 END_TEST
 
+/* What a topic knows of one policy is nothing under the next. */
+START_TEST(a_verdict_does_not_outlive_its_policy)
+{
+        unsigned last = shard_counts[_i] - 1;
+        int fd, subscriber;
+
+        start(shard_counts[_i], POLICY(false, { ALLOW(P | S) }));
+        fd = cluster_connect(&cl, 0, 7);
+        subscriber =
+                cluster_connect(&cl, last, 8); /* elsewhere, so that nobody but PUBLISH looks at the topic */
+        check(last, subscriber, "SUBSCRIBE x\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n");
+        check(0, fd, "PUBLISH x 1\r\nPUBLISH x 1\r\n", ":1\r\n:1\r\n");
+        cluster_set_policy(&cl, POLICY(false, { ALLOW(S) }));
+        check(0, fd, "PUBLISH x 1\r\nPUBLISH x 1\r\n", NOPERM NOPERM);
+        cluster_set_policy(&cl, POLICY(true, { ALLOW(S) }));
+        check(0, fd, "PUBLISH x 1\r\n", ":1\r\n");
+        stop();
+}
+END_TEST
+
 START_TEST(a_silent_client_is_told_the_end)
 {
         unsigned last = shard_counts[_i] - 1;
@@ -714,6 +735,138 @@ START_TEST(strangers_are_let_in_by_rules_only)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ a walk */
+
+#define WALK_CLIENTS 6
+
+static const char *const walk_words[] = {
+        "SUBSCRIBE a b x\r\n",
+        "SUBSCRIBE x\r\n",
+        "SUBSCRIBE a xy\r\n",
+        "PSUBSCRIBE *\r\n",
+        "PSUBSCRIBE x* a?\r\n",
+        "SSUBSCRIBE a x\r\n",
+        "UNSUBSCRIBE\r\n",
+        "UNSUBSCRIBE x\r\n",
+        "PUNSUBSCRIBE\r\n",
+        "SUNSUBSCRIBE x\r\n",
+        "PUBLISH a 1\r\n",
+        "PUBLISH x 1\r\n",
+        "SPUBLISH x 1\r\n",
+        "MULTI\r\n",
+        "EXEC\r\n",
+        "MULTI\r\nSUBSCRIBE x a\r\nUNSUBSCRIBE a\r\nPSUBSCRIBE x*\r\nPUBLISH x 1\r\nEXEC\r\n",
+        "DISCARD\r\n",
+        "RESET\r\n",
+        "HELLO 3\r\n",
+        "CLIENT LIST\r\n",
+        "BROKER STATUS\r\n",
+        "MULTI\r\nSUBSCRIBE x\r\nCLIENT LIST\r\nUNSUBSCRIBE x\r\nEXEC\r\n",
+};
+
+static const struct policy *walk_policy(struct prng *prng)
+{
+        return prng_below(prng, 4) ? &policies[prng_below(prng, n_policies)] : &no_rules;
+}
+
+/* Every subscription that is left is allowed, and all shards agree on their numbers. */
+static void walk_check(const struct policy *policy)
+{
+        static const char *const names[_TOPIC_KIND_N][3] = { { "a", "x", "xy" },
+                                                             { "*", "x*", "a?" },
+                                                             { "a", "x", "b" } };
+
+        for (unsigned i = 0; i < cl.n_shards; i++) {
+                ck_assert(list_empty(&cl.shards[i]->unchecked));
+                ck_assert_ptr_eq(cl.shards[i]->policy, policy);
+                list_for_each (k, &cl.shards[i]->clients) {
+                        struct client *c = container_of(k, struct client, all);
+                        size_t steps = 100000;
+
+                        list_for_each (l, &c->subscriber.subscriptions) {
+                                const struct topic *t = container_of(l, struct subscription, link)->topic;
+
+                                if (c->class && t->kind == TOPIC_PATTERN)
+                                        ck_assert(
+                                                access_decide_pattern(c->class, topic_name(t), &steps).allowed);
+                                else if (c->class)
+                                        ck_assert(access_decide(c->class, ACCESS_SUBSCRIBE, topic_name(t))
+                                                          .allowed);
+                        }
+                }
+        }
+        for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++)
+                for (unsigned n = 0; n < 3; n++) {
+                        uint64_t members = 0, seen[CLUSTER_SHARDS_MAX];
+
+                        for (unsigned i = 0; i < cl.n_shards; i++) {
+                                const struct topic *t =
+                                        topics_find(cl.shards[i]->topics, kind, bytes_str(names[kind][n]));
+
+                                seen[i] = t ? topic_subscriptions(t) : 0;
+                                members += t ? t->n_members : 0;
+                        }
+                        for (unsigned i = 0; i < cl.n_shards; i++)
+                                ck_assert_uint_eq(seen[i], members);
+                }
+}
+
+static void walk_step(struct prng *prng, int fds[WALK_CLIENTS], const struct policy **policyp)
+{
+        unsigned i = (unsigned)prng_below(prng, WALK_CLIENTS), shard = i % cl.n_shards;
+
+        switch (prng_below(prng, 8)) {
+        case 0:
+                *policyp = walk_policy(prng);
+                send_policy(*policyp);
+                break;
+        case 1:
+                if (prng_below(prng, 4) == 0 && cluster_is_open(&cl, shard, fds[i])) {
+                        client_set_identity(client_at(shard, fds[i]), prng_below(prng, 2) ? "joe" : NULL);
+                } else if (prng_below(prng, 8) == 0) {
+                        fake_fail(cl.fakes[shard], fds[i], 104);
+                        cluster_settle(&cl);
+                        fds[i] = cluster_connect(&cl, shard, prng_below(prng, 2) ? 7 : 0);
+                }
+                break;
+        case 2:
+        case 3:
+                cluster_say(&cl, shard, fds[i],
+                            walk_words[prng_below(prng, sizeof(walk_words) / sizeof(*walk_words))]);
+                break;
+        default:
+                cluster_turn(&cl, (unsigned)prng_below(prng, cl.n_shards));
+        }
+        cluster_control(&cl);
+}
+
+/* Policies and names change at any moment, in any state of a client. */
+START_TEST(rights_that_come_and_go_leave_nothing_forbidden)
+{
+        const char *joe = "joe";
+        struct prng prng = { (uint64_t)_i + 1 };
+
+        for (unsigned round = 0; round < 40; round++) {
+                const struct policy *policy = &no_rules;
+                int fds[WALK_CLIENTS];
+
+                start(1 + (unsigned)prng_below(&prng, 3), policy);
+                POLICY(true, { DENY(S), CHANNEL("x*"), USER(7) });
+                POLICY(true, { DENY(Q | P), CHANNEL("x") });
+                POLICY(false, { ALLOW(S | Q), CHANNEL("*a*") }, { ALLOW(P) });
+                POLICY(false, { ALLOW(P | S | Q), .names = &joe, .n_names = 1 });
+                POLICY(true, { DENY(P), CHANNEL("nothing") });
+                for (unsigned i = 0; i < WALK_CLIENTS; i++)
+                        fds[i] = cluster_connect(&cl, i % cl.n_shards, i < 4 ? 7 : 0);
+                for (unsigned step = 0; step < 300; step++)
+                        walk_step(&prng, fds, &policy);
+                cluster_settle(&cl);
+                walk_check(policy);
+                stop();
+        }
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_loop_test(cases, publish_is_refused_where_no_rule_allows_it, 0, 2);
@@ -731,6 +884,7 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, what_deny_rules_cover_is_kept_from_patterns, 0, 2);
         tcase_add_loop_test(cases, a_new_policy_changes_what_a_pattern_hears, 0, 2);
         tcase_add_loop_test(cases, a_subscription_ends_with_the_right_to_it, 0, 4);
+        tcase_add_loop_test(cases, a_verdict_does_not_outlive_its_policy, 0, 2);
         tcase_add_loop_test(cases, a_silent_client_is_told_the_end, 0, 2);
         tcase_add_test(cases, a_pending_subscription_ends_behind_its_acknowledgement);
         tcase_add_loop_test(cases, an_exec_that_waits_makes_only_what_is_allowed_then, 0, 2);
@@ -739,6 +893,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, many_subscriptions_are_spread_over_turns);
         tcase_add_loop_test(cases, a_name_gives_rights_and_takes_them, 0, 2);
         tcase_add_loop_test(cases, strangers_are_let_in_by_rules_only, 0, 2);
+        tcase_add_loop_test(cases, rights_that_come_and_go_leave_nothing_forbidden, 0, 10);
 }
 
 int main(void)
