@@ -9,6 +9,9 @@
  *                              per episode, which lasts until nobody is left waiting.
  *
  * Any other error is treated as the third class: it is not known to pass, so it must not spin.
+ *
+ * Who is over a limit is told so and closed. It costs no more than a few system calls, and nothing is
+ * remembered of it but a number; a line is logged once a second at most.
  */
 
 #include "broker/acceptor.h"
@@ -21,6 +24,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "broker/users.h"
+#include "util/clock.h"
 #include "util/list.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -40,7 +45,10 @@ struct door {
 struct acceptor {
         struct ev_loop *loop;
         struct port *port;
-        unsigned n_shards, max_clients;
+        unsigned n_shards;
+        struct acceptor_limits limits;
+        uint64_t (*now)(void);
+        struct users users; /* without those of the admin socket */
         struct list doors;
         ev_timer backoff;
         bool episode; /* logged that accepting pauses, and somebody waited ever since */
@@ -48,6 +56,8 @@ struct acceptor {
         unsigned load[ACCEPTOR_SHARDS_MAX]; /* clients of a shard */
         unsigned n_clients, n_admins;       /* in all; of those, by the admin socket */
         struct acceptor_stats stats;
+        uint64_t notice_at; /* when the last notice about a user's fault was logged; 0: never */
+        uint64_t notices_dropped;
 };
 
 static void acceptor_pause(struct acceptor *a, int err)
@@ -91,16 +101,25 @@ static bool acceptor_full(const struct acceptor *a, const struct door *door)
 {
         if (door->flags & ADOPT_ADMIN)
                 return a->n_admins >= ACCEPTOR_ADMINS_MAX;
-        return a->n_clients - a->n_admins >= a->max_clients;
+        return a->n_clients - a->n_admins >= a->limits.max_clients;
+}
+
+static void acceptor_notice(struct acceptor *a, const struct ucred *peer, const char *what, uint64_t now)
+{
+        if (a->notice_at && now < a->notice_at + NSEC_PER_SEC) {
+                a->notices_dropped++;
+                return;
+        }
+        log_notice("refused a connection of pid %d, uid %u: %s; %llu more notices since the last one",
+                   (int)peer->pid, (unsigned)peer->uid, what, (unsigned long long)a->notices_dropped);
+        a->notice_at = now;
+        a->notices_dropped = 0;
 }
 
 /* The answer is a courtesy: it is not waited for, and whether it arrives does not matter. */
-static void acceptor_reject(struct acceptor *a, int fd)
+static void acceptor_reject(int fd, const char *text)
 {
-        static const char text[] = "-ERR max number of clients reached\r\n";
-
-        a->stats.rejected_full++;
-        if (send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        if (send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
                 log_debug("rejected a client without an answer: %s", strerror(errno));
         close(fd);
 }
@@ -122,6 +141,33 @@ static uint32_t acceptor_groups(int fd, uint32_t **groupsp)
         return (uint32_t)(size / sizeof(**groupsp));
 }
 
+/* Whether one more of this user may come in by the door; it is counted then, and else closed. */
+static bool acceptor_admit(struct acceptor *a, int fd, const struct ucred *peer, const struct door *door)
+{
+        const struct acceptor_limits *limits = &a->limits;
+        uint64_t now = a->now();
+        int r = 0;
+
+        if (acceptor_full(a, door)) {
+                a->stats.rejected_full++;
+                acceptor_notice(a, peer, "there are max_clients", now);
+                acceptor_reject(fd, "-ERR max number of clients reached\r\n");
+                return false;
+        }
+        if (!(door->flags & ADOPT_ADMIN))
+                r = users_enter(&a->users, peer->uid, limits->max_user_clients, limits->user_connects, now);
+        if (r == USERS_E_CLIENTS) {
+                a->stats.rejected_user_clients++;
+                acceptor_notice(a, peer, "this user has max_clients_per_user", now);
+                acceptor_reject(fd, "-ERR max number of clients per user reached\r\n");
+        } else if (r == USERS_E_CONNECTS) {
+                a->stats.rejected_user_connects++;
+                acceptor_notice(a, peer, "this user connects more often than max_connects_per_user", now);
+                acceptor_reject(fd, "-ERR max number of connections per second per user reached\r\n");
+        }
+        return !r;
+}
+
 /* Takes fd over. */
 static void acceptor_hand_out(struct acceptor *a, int fd, const struct door *door)
 {
@@ -131,16 +177,14 @@ static void acceptor_hand_out(struct acceptor *a, int fd, const struct door *doo
         uint32_t *groups, n_groups;
         unsigned shard;
 
-        if (acceptor_full(a, door)) {
-                acceptor_reject(a, fd);
-                return;
-        }
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
                 a->stats.errors++;
                 log_notice("closed a connection whose peer is unknown: %s", strerror(errno));
                 close(fd);
                 return;
         }
+        if (!acceptor_admit(a, fd, &peer, door))
+                return;
         shard = acceptor_least_loaded(a);
         n_groups = acceptor_groups(fd, &groups);
         adopt = port_send(a->port, shard, MESSAGE_ADOPT,
@@ -214,7 +258,9 @@ struct acceptor *acceptor_new(const struct acceptor_options *options)
         a->loop = options->loop;
         a->port = options->port;
         a->n_shards = options->n_shards;
-        a->max_clients = options->max_clients;
+        a->limits = options->limits;
+        a->now = options->now;
+        users_init(&a->users);
         list_init(&a->doors);
         ev_init(&a->backoff, acceptor_on_backoff);
         a->backoff.repeat = ACCEPTOR_BACKOFF;
@@ -266,11 +312,6 @@ void acceptor_set_flags(struct acceptor *a, int fd, uint32_t flags)
         door->flags = flags;
 }
 
-void acceptor_set_max_clients(struct acceptor *a, unsigned max_clients)
-{
-        a->max_clients = max_clients;
-}
-
 void acceptor_stop(struct acceptor *a)
 {
         ev_timer_stop(a->loop, &a->backoff);
@@ -279,13 +320,28 @@ void acceptor_stop(struct acceptor *a)
         a->stats.paused = false;
 }
 
+void acceptor_set_limits(struct acceptor *a, const struct acceptor_limits *limits)
+{
+        a->limits = *limits;
+}
+
+const struct acceptor_limits *acceptor_limits(const struct acceptor *a)
+{
+        return &a->limits;
+}
+
 void acceptor_closed(struct acceptor *a, unsigned shard, const struct message_closed *closed)
 {
+        const struct message_closed_user *users = (const void *)(closed + 1);
+        uint64_t now = a->now();
+
         assert(shard < a->n_shards && closed->n_clients <= a->load[shard]);
         assert(closed->n_admins <= closed->n_clients && closed->n_admins <= a->n_admins);
         a->load[shard] -= closed->n_clients;
         a->n_clients -= closed->n_clients;
         a->n_admins -= closed->n_admins;
+        for (uint32_t i = 0; i < closed->n_users; i++)
+                users_leave(&a->users, users[i].uid, users[i].n_clients, a->limits.user_connects, now);
         if (a->stats.paused)
                 acceptor_resume(a);
 }
@@ -308,6 +364,7 @@ struct acceptor *acceptor_free(struct acceptor *a)
         list_for_each_safe (i, next, &a->doors) {
                 free(container_of(i, struct door, link));
         }
+        users_deinit(&a->users);
         free(a);
         return NULL;
 }

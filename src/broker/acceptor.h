@@ -17,16 +17,24 @@ struct acceptor;
 
 #define ACCEPTOR_ADMINS_MAX 64 /* clients of the admin socket, which max_clients does not count */
 
+/* A user is a uid. Clients of the admin socket are not counted for any of these. */
+struct acceptor_limits {
+        unsigned max_clients;
+        unsigned max_user_clients; /* of one user; 0: no limit */
+        uint64_t user_connects;    /* of one user per second, and as many at once; 0: no limit */
+};
+
 struct acceptor_options {
         struct ev_loop *loop;
         struct port *port; /* control's; the shards are its ports 0..n_shards-1 */
         unsigned n_shards;
-        unsigned max_clients;
+        struct acceptor_limits limits;
+        uint64_t (*now)(void); /* monotonic ns */
 };
 
 struct acceptor_stats {
         uint64_t accepted;
-        uint64_t rejected_full; /* sent away because of max_clients */
+        uint64_t rejected_full, rejected_user_clients, rejected_user_connects; /* sent away, for which limit */
         uint64_t errors; /* failed calls, and connections that were lost before they could be handed out */
         bool paused;     /* out of descriptors or memory: the next try is up to a timer or a close */
 };
@@ -47,13 +55,15 @@ void acceptor_remove(struct acceptor *acceptor, int fd);
 /* Other flags for those who come from here on. */
 void acceptor_set_flags(struct acceptor *acceptor, int fd, uint32_t flags);
 
-/* From here on; who is connected stays. */
-void acceptor_set_max_clients(struct acceptor *acceptor, unsigned max_clients);
-
 /* Stops accepting; counts go on. To be called before the listening sockets are closed. */
 void acceptor_stop(struct acceptor *acceptor);
 
-/* A shard has closed clients: makes room for as many, and accepts again if descriptors had run out. */
+/* Changes the limits for those who come; nobody who is there is sent away. */
+void acceptor_set_limits(struct acceptor *acceptor, const struct acceptor_limits *limits);
+const struct acceptor_limits *acceptor_limits(const struct acceptor *acceptor);
+
+/* A shard has closed clients, whose message_closed_user follow: makes room for as many, and accepts again if
+ * descriptors had run out. */
 void acceptor_closed(struct acceptor *acceptor, unsigned shard, const struct message_closed *closed);
 
 /* Clients handed out and not closed, those of the admin socket among them. */

@@ -260,7 +260,7 @@ static int broker_control(struct broker *b)
         struct control_options options = { .port = port,
                                            .waker = &b->waker,
                                            .n_shards = n,
-                                           .max_clients = reload->plan.max_clients,
+                                           .limits = config_acceptor_limits(reload->config, &reload->plan),
                                            .service = &b->service,
                                            .authority = reload->authority,
                                            .listeners = reload->listeners,

@@ -160,6 +160,13 @@ bool config_policy_secrets_differ(const struct policy *policy, const struct secr
         return false;
 }
 
+struct acceptor_limits config_acceptor_limits(const struct config *config, const struct plan *plan)
+{
+        return (struct acceptor_limits){ .max_clients = plan->max_clients,
+                                         .max_user_clients = config->max_clients_per_user,
+                                         .user_connects = config->max_connects_per_user };
+}
+
 struct policy *config_policy_free(struct policy *policy)
 {
         struct whole *w;

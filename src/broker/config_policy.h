@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "broker/acceptor.h"
 #include "broker/config.h"
 #include "broker/plan.h"
 #include "broker/secrets.h"
@@ -17,6 +18,9 @@ void config_policy_set_secrets(struct policy *policy, const struct secrets *secr
 
 /* Whether a policy names other secrets than these. */
 bool config_policy_secrets_differ(const struct policy *policy, const struct secrets *secrets);
+
+/* What it asks of the acceptor. */
+struct acceptor_limits config_acceptor_limits(const struct config *config, const struct plan *plan);
 
 /* Return: NULL. */
 struct policy *config_policy_free(struct policy *policy);

@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "broker/acceptor.h"
 #include "shard/message.h"
 #include "util/bits.h"
 #include "util/clock.h"
@@ -30,7 +29,6 @@ struct control {
         unsigned n_shards;
         struct listeners *listeners;
         struct policies *policies;
-        unsigned max_clients;
         bool (*reload)(void *arg);
         void *reload_arg;
         bool reload_wanted; /* a SIGHUP came */
@@ -188,10 +186,9 @@ static void control_reload(struct control *c)
         service_tell(c->service, "READY=1\nSTATUS=Serving%s", good ? "" : "; the last reload was refused");
 }
 
-void control_change(struct control *c, struct listeners_change *change, unsigned max_clients)
+void control_change(struct control *c, struct listeners_change *change, const struct acceptor_limits *limits)
 {
-        c->max_clients = max_clients;
-        acceptor_set_max_clients(c->acceptor, max_clients);
+        acceptor_set_limits(c->acceptor, limits);
         listeners_commit(c->listeners, change, c->acceptor);
 }
 
@@ -219,9 +216,11 @@ static void control_answer(struct control *c, const struct port_message *message
                 .start_time = c->start_time,
                 .accepted = stats->accepted - since.accepted,
                 .rejected_full = stats->rejected_full - since.rejected_full,
+                .rejected_user_clients = stats->rejected_user_clients - since.rejected_user_clients,
+                .rejected_user_connects = stats->rejected_user_connects - since.rejected_user_connects,
                 .accept_errors = stats->errors,
                 .auth_wrong = wrong - (query->kind == QUERY_COUNTS ? c->reset_wrong : 0),
-                .max_clients = c->max_clients,
+                .max_clients = acceptor_limits(c->acceptor)->max_clients,
                 .reloads = c->reloads,
                 .reloads_refused = c->reloads_refused,
                 .reload_time = c->reload_time,
@@ -236,7 +235,7 @@ static void control_on_message(void *arg, const struct port_message *message)
 
         switch (message->type) {
         case MESSAGE_CLOSED:
-                assert(message->size == sizeof(struct message_closed));
+                assert(message->size >= sizeof(struct message_closed));
                 acceptor_closed(c->acceptor, message->source, message->data);
                 break;
         case MESSAGE_QUERY:
@@ -298,7 +297,8 @@ static int control_init(struct control *c, const struct control_options *options
 {
         struct acceptor_options accepting = { .port = options->port,
                                               .n_shards = options->n_shards,
-                                              .max_clients = options->max_clients };
+                                              .limits = options->limits,
+                                              .now = clock_now };
 
         c->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
         if (!c->loop)
@@ -331,7 +331,6 @@ int control_new(struct control **controlp, const struct control_options *options
         c->policies = options->policies;
         c->reload = options->reload;
         c->reload_arg = options->reload_arg;
-        c->max_clients = options->max_clients;
         c->service = options->service;
         c->authority = options->authority;
         c->start_time = (uint64_t)time(NULL);

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "broker/acceptor.h"
 #include "broker/authority.h"
 #include "broker/listeners.h"
 #include "broker/policies.h"
@@ -30,7 +31,7 @@ struct control_options {
         struct port *port;
         struct waker_eventfd *waker; /* of that port; the caller's */
         unsigned n_shards;
-        unsigned max_clients;
+        struct acceptor_limits limits;
         struct listeners *listeners; /* bound; the caller's, but closed here at a stop */
         struct policies *policies;   /* the caller's; told here what shards have taken */
         bool (*reload)(void *arg);   /* return: whether what it found is good, and runs now */
@@ -61,7 +62,8 @@ struct control *control_free(struct control *control);
 int control_open(struct control *control);
 
 /* Completes the change of the listeners, and lets in so many clients from here on. */
-void control_change(struct control *control, struct listeners_change *change, unsigned max_clients);
+void control_change(struct control *control, struct listeners_change *change,
+                    const struct acceptor_limits *limits);
 
 /* Serves until the broker has stopped. *deadlinep: monotonic ns when the process must be gone. */
 void control_run(struct control *control, uint64_t *deadlinep);

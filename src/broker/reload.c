@@ -230,13 +230,14 @@ static void reload_apply_policy(struct reload *reload, struct reload_outlook *ou
 
 static void reload_apply(struct reload *reload, struct reload_outlook *outlook, struct listeners_change *change)
 {
+        struct acceptor_limits limits = config_acceptor_limits(outlook->config, &outlook->plan);
         struct buffer warning = { 0 };
 
         if (plan_warning(&outlook->plan, outlook->config, reload_files(), &warning))
                 log_warning("%s", (const char *)warning.data);
         buffer_deinit(&warning);
         reload_apply_policy(reload, outlook);
-        control_change(reload->control, change, outlook->plan.max_clients);
+        control_change(reload->control, change, &limits);
         config_free(reload->config);
         reload->config = outlook->config;
         reload->plan = outlook->plan;

@@ -263,6 +263,18 @@ size_t topics_count(const struct topics *topics, enum topic_kind kind)
         return topics->n_counted[kind];
 }
 
+bool topics_held(const struct topics *topics, enum topic_kind kind, struct bytes name)
+{
+        const struct topic *topic = topics_find(topics, kind, name);
+
+        return topic && !(kind == TOPIC_CHANNEL && topic->recent);
+}
+
+size_t topics_n_held(const struct topics *topics, enum topic_kind kind)
+{
+        return topics->by_name[kind].n - (kind == TOPIC_CHANNEL ? topics->n_recent : 0);
+}
+
 /* -------------------------------------------------------------------------------------------- local
  * subscriptions */
 

@@ -199,3 +199,7 @@ static inline uint64_t topic_subscriptions(const struct topic *topic)
 /* Topics of a kind with at least one such subscription; the walk starts at *pos = 0, and nothing may change. */
 struct topic *topics_next(const struct topics *topics, enum topic_kind kind, size_t *pos);
 size_t topics_count(const struct topics *topics, enum topic_kind kind);
+
+/* Whether there is a subscription, pending or live, or remote interest; and how many topics have that. */
+bool topics_held(const struct topics *topics, enum topic_kind kind, struct bytes name);
+size_t topics_n_held(const struct topics *topics, enum topic_kind kind);

@@ -43,7 +43,8 @@
 #include "util/mem.h"
 #include "util/plant.h"
 
-#define URING_TAKE 64 /* completions taken at a time */
+#define URING_TAKE     64   /* completions taken at a time */
+#define URING_LOOK_MAX 1024 /* completions after which those that came are worked off first */
 
 enum uring_op {
         URING_OP_RECEIVE,
@@ -696,6 +697,22 @@ static bool uring_done(const struct reactor *r, uint64_t deadline)
                (deadline != CLOCK_NEVER && clock_now() >= deadline);
 }
 
+/*
+ * Newer kernels do a few things only in one enter (20 on Linux 6.18), however many there are. A crowd that says
+ * something, or hangs up, at once would be spread over as many turns, and somebody behind it wait for all of
+ * them. So they are asked again, as long as something comes of it, and buffers are left for it to come in.
+ */
+static void uring_look_on(struct reactor *r)
+{
+        unsigned before = 0;
+
+        while (r->inbox.n != before && r->inbox.n < URING_LOOK_MAX &&
+               2 * r->n_held < uring_ring_buffers(r->ring) && !r->error && uring_ring_puts_off(r->ring)) {
+                before = r->inbox.n;
+                uring_enter(r, false, 0);
+        }
+}
+
 /* What feeding met on its way to the kernel is not slept over, nor are streams that still starve: those that
  * were armed may have nothing to read, and their buffer is then there for the next ones. */
 static void uring_look(struct reactor *r, uint64_t deadline)
@@ -713,6 +730,7 @@ static void uring_look(struct reactor *r, uint64_t deadline)
         } else if (!r->inbox.n && uring_ring_busy(r->ring)) {
                 uring_enter(r, false, 0);
         }
+        uring_look_on(r);
         uring_work_off(r);
 }
 

@@ -331,15 +331,14 @@ void uring_ring_message(struct uring_ring *ring, uint64_t tag, int target, uint6
 
 /* ------------------------------------------------------------------ the kernel's side */
 
-/* The kernel has work for this thread, or completions that did not fit into the queue. */
-static bool uring_wants_enter(const struct uring_ring *ring)
+bool uring_ring_puts_off(const struct uring_ring *ring)
 {
         return IO_URING_READ_ONCE(*ring->uring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
 bool uring_ring_busy(const struct uring_ring *ring)
 {
-        return io_uring_sq_ready(&ring->uring) || io_uring_cq_ready(&ring->uring) || uring_wants_enter(ring);
+        return io_uring_sq_ready(&ring->uring) || io_uring_cq_ready(&ring->uring) || uring_ring_puts_off(ring);
 }
 
 /* One enter. Return: 0, -errno. */

@@ -74,6 +74,9 @@ void uring_ring_message(struct uring_ring *ring, uint64_t tag, int target, uint6
 /* Whether uring_ring_enter() has something to do or to show: what a spinning caller looks at. */
 bool uring_ring_busy(const struct uring_ring *ring);
 
+/* Whether the kernel has work for this thread, or completions that did not fit: they come in an enter. */
+bool uring_ring_puts_off(const struct uring_ring *ring);
+
 /*
  * Hands all queued requests to the kernel and lets it do what it put off for this thread. With wait it blocks
  * until there is a completion, at most ns (UINT64_MAX: without end).

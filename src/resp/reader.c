@@ -43,9 +43,14 @@ static int reader_error(const char *text, const char **errorp)
         return READER_E_PROTOCOL;
 }
 
+/* Told apart by their addresses: Redis has the same text for an argument that is too large and for no number.
+ */
+static const char reader_large_request[] = "Protocol error: request is larger than the limit";
+static const char reader_large_bulk[] = "Protocol error: invalid bulk length";
+
 static int reader_error_size(const char **errorp)
 {
-        return reader_error("Protocol error: request is larger than the limit", errorp);
+        return reader_error(reader_large_request, errorp);
 }
 
 /* The text names one byte of the client's; it is made in the scratch. Line ends become blanks as in Redis. */
@@ -77,6 +82,11 @@ static int scratch_reserve(struct reader_scratch *scratch, size_t n)
         scratch->argv = argv;
         scratch->cap = cap;
         return 0;
+}
+
+bool reader_error_is_of_size(const char *error)
+{
+        return error == reader_large_request || error == reader_large_bulk;
 }
 
 /* One client's huge request shall not cost memory for ever. */
@@ -281,7 +291,7 @@ static int multibulk_args(struct scan *scan, const struct reader_limits *limits,
                         if (k)
                                 return k;
                         if (len > limits->bulk_max)
-                                return reader_error("Protocol error: invalid bulk length", errorp);
+                                return reader_error(reader_large_bulk, errorp);
                         scan->bulk = len + 2;
                         if (scan->pos > limits->request_max || scan->bulk > limits->request_max - scan->pos)
                                 return reader_error_size(errorp);
@@ -474,7 +484,7 @@ static void reader_set(struct reader *r, const struct scan *scan)
 }
 
 /* Forgets the request that was returned from `in`: its views are not needed any more. */
-static void reader_settle(struct reader *r)
+static inline void reader_settle(struct reader *r)
 {
         if (!r->from_in)
                 return;
@@ -646,9 +656,14 @@ int reader_hold(struct reader *r, struct bytes input)
         return 0;
 }
 
+size_t reader_size(const struct reader *r)
+{
+        return buffer_size(&r->in) - (r->from_in ? r->scanned : 0);
+}
+
 bool reader_holds(const struct reader *r)
 {
-        return buffer_size(&r->in) > (r->from_in ? r->scanned : 0);
+        return reader_size(r) > 0;
 }
 
 void reader_trim(struct reader *r)

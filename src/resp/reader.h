@@ -71,11 +71,17 @@ void reader_unread(struct reader *r, struct bytes *input, const struct request *
  */
 int reader_hold(struct reader *r, struct bytes input) __attribute__((warn_unused_result));
 
+/* Bytes that are kept and not part of a request that was returned. */
+size_t reader_size(const struct reader *r);
+
 /* Overwrites the request that reader_next() just returned wherever the reader, or the input, has it. */
 void reader_wipe(struct reader *r, const struct request *request);
 
 /* Whether bytes are kept (a later reader_next() with empty input may return a request). */
 bool reader_holds(const struct reader *r);
+
+/* Whether an error of reader_next() is one of size: the request, or an argument, is over the limits. */
+bool reader_error_is_of_size(const char *error);
 
 /* Gives memory back that the reader does not need now: all of it, if no bytes are kept. */
 void reader_trim(struct reader *r);

@@ -16,10 +16,12 @@
 #include "shard/auth.h"
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/limits.h"
 #include "shard/loss.h"
 #include "shard/permit.h"
 #include "shard/spool.h"
 #include "shard/state.h"
+#include "shard/timeout.h"
 #include "shard/transaction.h"
 #include "util/mem.h"
 #include "util/plant.h"
@@ -61,6 +63,7 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         list_add_tail(&s->clients, &c->all);
         table_add(&s->clients_by_id, hash_word(c->id), c);
         s->status.clients++;
+        timeout_begin(c);
         s->ops->add(s->reactor, &c->stream);
         permit_enter(c);
 }
@@ -178,6 +181,18 @@ void client_on_timer(struct client *c, enum client_timer kind)
                 if (client_output(c) > c->shard->policy->limits.output_soft)
                         client_close_at_limit(c);
                 break;
+        case CLIENT_TIMER_RATE:
+                limits_rate_over(c);
+                break;
+        case CLIENT_TIMER_HANDSHAKE:
+                timeout_handshake(c);
+                break;
+        case CLIENT_TIMER_REQUEST:
+                timeout_request(c);
+                break;
+        case CLIENT_TIMER_IDLE:
+                timeout_idle(c);
+                break;
         case _CLIENT_TIMER_N:
                 break;
         }
@@ -236,6 +251,28 @@ void client_kill(struct client *c)
         s->ops->pause(s->reactor, &c->stream, true);
 }
 
+/* Makes control know, which counts clients by their users. */
+static void client_tell_closed(const struct client *c)
+{
+        struct shard *s = c->shard;
+        struct buffer *users = &s->closed_users;
+        struct message_closed_user one = { .uid = c->uid, .n_clients = 1 }, *last = NULL;
+
+        s->closed.n_clients++;
+        if (c->adopt_flags & ADOPT_ADMIN) {
+                s->closed.n_admins++;
+                return;
+        }
+        if (buffer_size(users))
+                last = (void *)(users->data + users->end - sizeof(*last));
+        if (last && last->uid == c->uid) {
+                last->n_clients++;
+                return;
+        }
+        buffer_put(users, &one, sizeof(one));
+        s->closed.n_users++;
+}
+
 void client_free(struct client *c)
 {
         struct shard *s = c->shard;
@@ -247,9 +284,7 @@ void client_free(struct client *c)
         table_remove(&s->clients_by_id, hash_word(c->id), c);
         s->status.clients--;
         s->status.bytes_out += c->stream.out.sent;
-        s->closed.n_clients++;
-        if (c->adopt_flags & ADOPT_ADMIN)
-                s->closed.n_admins++;
+        client_tell_closed(c);
         free(c->protocol_error);
         free(c->user);
         free((void *)(uintptr_t)c->groups);
@@ -310,13 +345,11 @@ static void client_protocol_error(struct client *c, const char *text)
         client_finish(c);
 }
 
-/* Keeps what cannot be served now. */
+/* Keeps what cannot be served now; nothing is left of input that was served. */
 static void client_hold(struct client *c, struct bytes input)
 {
         struct shard *s = c->shard;
 
-        if (!input.n)
-                return;
         if (reader_hold(&c->reader, input)) {
                 shard_notice(s, c, "its waiting requests do not fit into memory");
                 client_close(c);
@@ -324,7 +357,8 @@ static void client_hold(struct client *c, struct bytes input)
         }
         if (c->wait == CLIENT_VERIFIES)
                 auth_wipe(input); /* the reactor's copy */
-        if (!c->stream.paused)
+        limits_input(c);
+        if (c->end == CLIENT_OPEN && input.n && !c->stream.paused)
                 s->ops->pause(s->reactor, &c->stream, true);
 }
 
@@ -348,7 +382,7 @@ static size_t client_queued(const struct client *c)
 static void client_serve(struct client *c, struct bytes input)
 {
         struct shard *s = c->shard;
-        struct request request;
+        struct request request = { 0 };
         enum command_result done;
         const char *error = NULL;
         size_t before = client_queued(c);
@@ -373,6 +407,8 @@ static void client_serve(struct client *c, struct bytes input)
         if (c->end != CLIENT_OPEN)
                 return;
         if (r == READER_E_PROTOCOL) {
+                if (reader_error_is_of_size(error))
+                        limits_request(c);
                 client_protocol_error(c, error);
         } else if (r == READER_E_NOMEM) {
                 shard_notice(s, c, "its request does not fit into memory");
@@ -381,6 +417,8 @@ static void client_serve(struct client *c, struct bytes input)
                 if (c->gather && !c->gather->asked)
                         gather_ask(c);
                 client_hold(c, input);
+                if (c->end == CLIENT_OPEN)
+                        timeout_served(c, request.argc > 0);
         }
 }
 
@@ -392,6 +430,7 @@ void client_resume(struct client *c)
                 return;
         if (c->stream.failed || c->killed)
                 return; /* it is in shard.ended, or the next wait tells */
+        c->active = s->now;
         if (transaction_resume(c) && c->end == CLIENT_OPEN && c->replies != CLIENT_REPLIES_ON)
                 client_executed(c);
         if (s->stop != SHARD_RUNS)

@@ -9,6 +9,7 @@
 #include "reactor/reactor.h"
 #include "resp/reader.h"
 #include "shard/message.h"
+#include "util/bucket.h"
 #include "util/list.h"
 #include "util/timers.h"
 
@@ -31,6 +32,7 @@ enum client_wait {
         CLIENT_RUNS,
         CLIENT_GATHERS,  /* other shards have not answered yet: client.gather */
         CLIENT_GATED,    /* the mesh towards a target of its PUBLISH is full: in shard.gated[target] */
+        CLIENT_RATED,    /* it published more than its rate: until CLIENT_TIMER_RATE */
         CLIENT_YIELDS,   /* it had its part of this turn: in shard.yielded, served on in the next one */
         CLIENT_VERIFIES, /* the password of its next request, or of its EXEC, is being verified: shard/auth.h */
 };
@@ -51,7 +53,11 @@ enum client_replies {
 
 /* What a client's time can be up for. */
 enum client_timer {
-        CLIENT_TIMER_SOFT, /* its output is above the soft limit, and was not drained since */
+        CLIENT_TIMER_SOFT,      /* its output is above the soft limit, and was not drained since */
+        CLIENT_TIMER_RATE,      /* it published more than its rate */
+        CLIENT_TIMER_HANDSHAKE, /* it made no request yet: shard/timeout.h */
+        CLIENT_TIMER_REQUEST,   /* a request of it may have begun and not ended */
+        CLIENT_TIMER_IDLE,      /* it may be idle */
         _CLIENT_TIMER_N,
 };
 
@@ -75,6 +81,8 @@ struct client {
         const struct access_class *class; /* NULL: it may do everything but administer */
         bool loss_push;          /* CLIENT LOSS ON. client_wishes() changes behind a spool_mark() only */
         bool loss_channel;       /* it subscribed to LOSS_TOPIC */
+        bool heard;              /* it made a request */
+        bool rate_noticed;       /* the log has been told that it is over its rate */
         bool no_evict, no_touch; /* as the client said; nothing comes of it, there are no keys */
         uint32_t adopt_flags;
         struct transaction *transaction; /* from MULTI to the reply of EXEC; NULL: none */
@@ -85,6 +93,9 @@ struct client {
         struct list linger;    /* in shard.lingering, while finishing with output left */
         uint64_t linger_deadline;
         struct timer timers[_CLIENT_TIMER_N]; /* of shard.timers; only an open client's are started */
+        uint64_t request_since; /* when the request began of which something is missing; 0: there is none, or
+                                   the client waits for something of ours */
+        struct bucket rate_messages, rate_bytes; /* what it may publish */
         size_t linger_left; /* bytes of output at its last flush, or when the deadline was moved last */
         struct list all;    /* in shard.clients */
         const struct command *command; /* the last one; NULL: none, or an unknown one */

@@ -14,6 +14,7 @@
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/limits.h"
 #include "shard/permit.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
@@ -68,6 +69,8 @@ publish(struct client *c, const struct request *request, enum message_type type)
                 return COMMAND_REFUSED;
         if (remote & port_gated(s->port) && !transaction_runs(c) && !PLANTED(13))
                 return command_wait_gate(c, remote & port_gated(s->port));
+        if (s->publish_limited && limits_publish(c, payload))
+                return c->wait == CLIENT_RUNS ? COMMAND_REFUSED : COMMAND_WAIT;
         s->status.messages_in++;
         PROBE4(publish, c->id, channel.p, channel.n, payload.n);
         writer_integer(&s->reply, topic ? (int64_t)topic_receivers(topic) : 0);
@@ -150,15 +153,29 @@ static void subscribe_one(struct client *c, struct gather *g, enum topic_kind ki
                     client_subscriptions_as(c, kind));
 }
 
-/* The error comes behind what a gather will acknowledge: that is asked first. */
+/* An error comes behind what a gather will acknowledge: that is asked first. Return: whether the client waits.
+ */
+static bool subscribe_waits(struct client *c)
+{
+        if (c->gather && !transaction_runs(c))
+                gather_ask(c);
+        return c->wait != CLIENT_RUNS;
+}
+
 static enum command_result subscribe_denied(struct client *c, enum topic_kind kind, struct bytes name)
 {
-        if (c->gather && !transaction_runs(c)) {
-                gather_ask(c);
-                if (c->wait != CLIENT_RUNS)
-                        return COMMAND_WAIT;
-        }
+        if (subscribe_waits(c))
+                return COMMAND_WAIT;
         permit_deny_subscribe(c, kind, name);
+        return COMMAND_REFUSED;
+}
+
+static enum command_result subscribe_over_limit(struct client *c, const char *error)
+{
+        if (subscribe_waits(c))
+                return COMMAND_WAIT;
+        limits_refused(c, error);
+        command_error(c, "%s", error);
         return COMMAND_REFUSED;
 }
 
@@ -166,11 +183,15 @@ static enum command_result subscribe(struct client *c, const struct request *req
 {
         size_t steps = CONTAIN_STEPS;
         uint32_t denied = c->class ? permit_find_denied(c, kind, request, &steps) : 0;
+        const char *error;
         struct gather *g;
         bool wait;
 
         if (denied)
                 return subscribe_denied(c, kind, request->argv[denied]);
+        error = limits_subscribe(c, kind, request->argv + 1, request->argc - 1);
+        if (error)
+                return subscribe_over_limit(c, error);
         g = subscribe_gather(c, GATHER_SUBSCRIBE, &wait);
         if (wait)
                 return COMMAND_WAIT;

@@ -46,7 +46,8 @@ struct info {
         _(lost_drop_newest)                                                                                    \
         _(lost_conflate)                                                                                       \
         _(spooled_clients)                                                                                     \
-        _(spooled_bytes)
+        _(spooled_bytes)                                                                                       \
+        SHARD_LIMITS(_)
 
 static void info_add(struct shard_status *sum, const struct shard_status *one)
 {
@@ -146,11 +147,14 @@ static void info_stats(struct buffer *b, const struct info *info)
         info_number(b, "total_commands_processed", info->sum.commands);
         info_number(b, "total_net_input_bytes", info->sum.bytes_in);
         info_number(b, "total_net_output_bytes", info->sum.bytes_out);
-        info_number(b, "rejected_connections", info->control->rejected_full);
+        info_number(b, "rejected_connections",
+                    info->control->rejected_full + info->control->rejected_user_clients +
+                            info->control->rejected_user_connects);
         info_number(b, "pubsub_channels", info->own->channels);
         info_number(b, "pubsub_patterns", info->own->patterns);
         info_number(b, "pubsubshard_channels", info->own->shard_channels);
         info_number(b, "total_error_replies", info->counts->n_errors);
+        info_number(b, "client_query_buffer_limit_disconnections", info->sum.query_limit_closed);
         info_number(b, "client_output_buffer_limit_disconnections", info->sum.output_limit_closed);
         info_number(b, "acl_access_denied_auth", info->control->auth_wrong);
 }
@@ -204,6 +208,12 @@ static void info_broker(struct buffer *b, const struct info *info)
         info_number(b, "lost_conflate", info->sum.lost_conflate);
         info_number(b, "spooled_clients", info->sum.spooled_clients);
         info_number(b, "spooled_bytes", info->sum.spooled_bytes);
+        info_number(b, "rejected_full", info->control->rejected_full);
+        info_number(b, "rejected_user_clients", info->control->rejected_user_clients);
+        info_number(b, "rejected_user_connects", info->control->rejected_user_connects);
+#define INFO_LIMIT(_name) info_number(b, #_name, info->sum._name);
+        SHARD_LIMITS(INFO_LIMIT)
+#undef INFO_LIMIT
 }
 
 /* In the order in which they are written. */

@@ -33,7 +33,8 @@ static void invariant_transaction(const struct client *c)
                 assert(!t->spoilt || list_empty(&t->queue));
                 break;
         case TRANSACTION_PROMISES:
-                assert(c->wait == CLIENT_GATHERS || c->wait == CLIENT_GATED || c->wait == CLIENT_VERIFIES);
+                assert(c->wait == CLIENT_GATHERS || c->wait == CLIENT_GATED || c->wait == CLIENT_RATED ||
+                       c->wait == CLIENT_YIELDS || c->wait == CLIENT_VERIFIES);
                 assert(!list_empty(&t->queue) && !transaction_holds(c));
                 break;
         case TRANSACTION_RUNS:
@@ -77,6 +78,9 @@ static void invariant_open(const struct shard *s, const struct client *c)
                 break;
         case CLIENT_GATED:
                 assert(!c->gather && waits);
+                break;
+        case CLIENT_RATED:
+                assert(!c->gather && !waits && timer_is_started(&c->timers[CLIENT_TIMER_RATE]));
                 break;
         case CLIENT_YIELDS:
                 assert(!c->gather && waits && s->busy);

@@ -16,7 +16,7 @@ enum message_type {
         MESSAGE_INTEREST,  /* shard -> shard: message_ask, then a batch of pubsub/interest; answered if asked */
         MESSAGE_QUERY,     /* shard -> any: message_query; answered */
         MESSAGE_ANSWER,    /* any -> shard: message_answer, then its bytes */
-        MESSAGE_CLOSED,    /* shard -> control: message_closed */
+        MESSAGE_CLOSED,    /* shard -> control: message_closed, n_users times message_closed_user */
         MESSAGE_SHUTDOWN,  /* shard -> control: a client with the right asked for it; no body */
         MESSAGE_STOP,      /* control -> shard: message_stop */
         MESSAGE_LAST,      /* shard -> shard while stopping: nothing more comes from there; no body */
@@ -90,6 +90,13 @@ struct message_answer {
 struct message_closed {
         uint32_t n_clients; /* closed since the last one */
         uint32_t n_admins;  /* of those, by the admin socket */
+        uint32_t n_users;   /* some uids may be there more than once */
+};
+
+/* Clients of a user that were closed, without those by the admin socket. */
+struct message_closed_user {
+        uid_t uid;
+        uint32_t n_clients;
 };
 
 struct message_stop {
@@ -130,6 +137,22 @@ struct message_verified {
         uint32_t verdict; /* enum verify_verdict */
 };
 
+/*
+ * One counter of a shard for each limit of its clients: those that were disconnected, the requests that were
+ * refused, how often a publisher had to wait, and those whose time was over. They are shown by these names.
+ */
+#define SHARD_LIMITS(_)                                                                                        \
+        _(request_limit_closed)                                                                                \
+        _(query_limit_closed)                                                                                  \
+        _(message_limit_refused)                                                                               \
+        _(subscription_limit_refused)                                                                          \
+        _(pattern_limit_refused)                                                                               \
+        _(channel_limit_refused)                                                                               \
+        _(rate_limit_paused)                                                                                   \
+        _(handshake_timeouts)                                                                                  \
+        _(request_timeouts)                                                                                    \
+        _(idle_timeouts)
+
 /* Counters of a shard, owned by its thread; a copy is the answer to queries of status. */
 struct shard_status {
         uint64_t clients, subscriptions;
@@ -151,6 +174,9 @@ struct shard_status {
         uint64_t denied_connections;                             /* of strangers, by abstract sockets */
         uint64_t subscriptions_ended; /* since a new policy, or another name, forbade them */
         uint64_t messages_withheld;   /* from patterns that matched */
+#define SHARD_LIMIT(_name) uint64_t _name;
+        SHARD_LIMITS(SHARD_LIMIT)
+#undef SHARD_LIMIT
         char reactor[16];
         int32_t cpu; /* pinned to; -1: not pinned */
         uint32_t pad;
@@ -158,8 +184,9 @@ struct shard_status {
 
 struct control_status {
         uint64_t start_time; /* CLOCK_REALTIME seconds */
-        uint64_t accepted, rejected_full, accept_errors;
-        uint64_t auth_wrong; /* wrong passwords, or names */
+        uint64_t accepted, accept_errors;
+        uint64_t rejected_full, rejected_user_clients, rejected_user_connects; /* for which limit */
+        uint64_t auth_wrong;                                                   /* wrong passwords, or names */
         uint64_t max_clients;
         uint64_t reloads, reloads_refused; /* of the configuration */
         uint64_t reload_time; /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */

@@ -20,11 +20,13 @@
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
+#include "shard/limits.h"
 #include "shard/permit.h"
 #include "shard/roster.h"
 #include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/status.h"
+#include "shard/timeout.h"
 #include "shard/transaction.h"
 #include "util/bits.h"
 #include "util/clock.h"
@@ -188,6 +190,15 @@ static void shard_use_policy(struct shard *s, const struct policy *policy)
         s->policy = policy;
         s->limits = (struct reader_limits){ request_bytes, request_bytes };
         permit_use_policy(s);
+        s->publish_limited = limits_on_publish(&policy->limits);
+        list_for_each (i, &s->clients) {
+                struct client *c = container_of(i, struct client, all);
+
+                if (c->end != CLIENT_OPEN)
+                        continue;
+                limits_rate_over(c);
+                timeout_adapt(c);
+        }
 }
 
 static void shard_on_policy(struct shard *s, const struct message_policy *m)
@@ -382,13 +393,18 @@ static int shard_flush(struct shard *s)
 
 static void shard_tell_closed(struct shard *s)
 {
+        struct bytes users = buffer_view(&s->closed_users);
         struct message_closed *closed;
 
         if (!s->closed.n_clients)
                 return;
-        closed = port_send(s->port, s->options.n_shards, MESSAGE_CLOSED, sizeof(*closed), PORT_UNCOUNTED);
+        closed = port_send(s->port, s->options.n_shards, MESSAGE_CLOSED, (uint32_t)(sizeof(*closed) + users.n),
+                           PORT_UNCOUNTED);
         *closed = s->closed;
+        if (users.n)
+                memcpy(closed + 1, users.p, users.n);
         s->closed = (struct message_closed){ 0 };
+        buffer_deinit(&s->closed_users);
 }
 
 static void shard_close_all(struct shard *s)
@@ -607,6 +623,7 @@ struct shard *shard_free(struct shard *s)
         permit_deinit(s);
         reader_scratch_deinit(&s->scratch);
         buffer_deinit(&s->reply);
+        buffer_deinit(&s->closed_users);
         free(s);
         return NULL;
 }

@@ -55,6 +55,7 @@ struct shard {
         struct buffer reply;      /* of the client that is being served */
         struct reader_scratch scratch;
         struct reader_limits limits; /* of the policy */
+        bool publish_limited;        /* by the policy: limits_on_publish() */
         uint64_t output;             /* the sum of client.output */
         struct timers timers;        /* of clients; shard_tick() takes those that are due */
 
@@ -83,6 +84,7 @@ struct shard {
         bool busy;                    /* there is work left: do not park */
         bool spins;                   /* the last wait was short enough to spin for the next one */
         struct message_closed closed; /* to tell control in this turn */
+        struct buffer closed_users;   /* of message_closed_user, likewise */
         uint64_t notice_at;           /* when the last notice about a client's fault was logged */
         uint64_t notices_dropped;
         struct shard_status status;

@@ -46,7 +46,8 @@
         _(lost_drop_newest)                                                                                    \
         _(lost_conflate)                                                                                       \
         _(spooled_clients)                                                                                     \
-        _(spooled_bytes)
+        _(spooled_bytes)                                                                                       \
+        SHARD_LIMITS(_)
 
 /* Those that count anew from a reset, for INFO. BROKER STATUS counts from the start. */
 #define STATUS_RESETS(_)                                                                                       \
@@ -69,7 +70,8 @@
         _(messages_withheld)                                                                                   \
         _(lost_drop_oldest)                                                                                    \
         _(lost_drop_newest)                                                                                    \
-        _(lost_conflate)
+        _(lost_conflate)                                                                                       \
+        SHARD_LIMITS(_)
 
 /* This shard's, now. */
 static struct shard_status status_of(const struct shard *s)
@@ -186,7 +188,7 @@ static void status_write_broker(struct buffer *b, enum writer_proto proto, const
 
         for (unsigned i = 0; i < s->options.n_shards; i++)
                 clients += g->shards[i].clients;
-        writer_map(b, proto, 14);
+        writer_map(b, proto, 16);
         writer_bulk_str(b, "version");
         writer_bulk_str(b, s->options.version);
         status_integer(b, "pid", (uint64_t)g->control.pid);
@@ -198,6 +200,8 @@ static void status_write_broker(struct buffer *b, enum writer_proto proto, const
         status_integer(b, "max_clients", g->control.max_clients);
         status_integer(b, "accepted", g->control.accepted);
         status_integer(b, "rejected_full", g->control.rejected_full);
+        status_integer(b, "rejected_user_clients", g->control.rejected_user_clients);
+        status_integer(b, "rejected_user_connects", g->control.rejected_user_connects);
         status_integer(b, "accept_errors", g->control.accept_errors);
         status_integer(b, "accept_paused", g->control.accept_paused);
         status_integer(b, "reloads", g->control.reloads);

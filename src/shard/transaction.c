@@ -37,6 +37,7 @@
 #include "shard/auth.h"
 #include "shard/counts.h"
 #include "shard/gather.h"
+#include "shard/limits.h"
 #include "shard/permit.h"
 #include "shard/roster.h"
 #include "shard/state.h"
@@ -145,6 +146,13 @@ size_t transaction_holds(const struct client *c)
         return t ? t->messages.bytes + buffer_size(&t->done) + buffer_size(&t->reply) + t->open_bytes : 0;
 }
 
+size_t transaction_queue_bytes(const struct client *c)
+{
+        const struct transaction *t = c->transaction;
+
+        return t && !list_empty(&t->queue) ? t->bytes : 0;
+}
+
 /* ------------------------------------------------------------------ the queue */
 
 void transaction_spoil(struct client *c, bool exec)
@@ -249,6 +257,29 @@ static bool queued_subscribes(const struct queued *q, enum topic_kind *kindp)
         return true;
 }
 
+/* A SUBSCRIBE that would make more channels than there may be will answer an error. Here rather than when it
+ * runs: what is promised are channels already. */
+static void transaction_look_at_channels(struct client *c)
+{
+        struct table fresh = { 0 };
+        enum topic_kind kind;
+
+        list_for_each (i, &c->transaction->queue) {
+                struct queued *q = container_of(i, struct queued, link);
+                const char *error;
+
+                if (!queued_subscribes(q, &kind) || kind != TOPIC_CHANNEL)
+                        continue;
+                error = limits_channels(c, &fresh, q->argv + 1, q->argc - 1);
+                if (!error)
+                        continue;
+                limits_refused(c, error);
+                q->command = NULL;
+                q->denial = error;
+        }
+        table_deinit(&fresh);
+}
+
 static void transaction_promise_one(struct client *c, enum topic_kind kind, struct bytes name)
 {
         struct shard *s = c->shard;
@@ -267,6 +298,8 @@ static void transaction_promise(struct client *c)
         enum topic_kind kind;
 
         t->step = TRANSACTION_PROMISES;
+        if (c->shard->policy->limits.channels)
+                transaction_look_at_channels(c);
         if (!c->shard->peers)
                 return;
         list_for_each (i, &t->queue) {
@@ -327,6 +360,22 @@ static uint64_t transaction_gates(struct client *c)
                         gates |= command_publish_gates(c, q->argv[1], q->command->run == command_spublish);
         }
         return gates;
+}
+
+/* Takes all its PUBLISHes from the client's rate. Return: false: the client waits. */
+static bool transaction_charge(struct client *c)
+{
+        uint64_t n = 0, bytes = 0;
+
+        list_for_each (i, &c->transaction->queue) {
+                const struct queued *q = container_of(i, struct queued, link);
+
+                if (!queued_publishes(q) || !limits_message_fits(c->shard, q->argv[2].n))
+                        continue;
+                n++;
+                bytes += q->argv[2].n;
+        }
+        return limits_charge(c, n, bytes);
 }
 
 /* ------------------------------------------------------------------ step 2 */
@@ -530,6 +579,8 @@ static bool transaction_go_on(struct client *c)
                         command_wait_gate(c, gates);
                         return false;
                 }
+                if (c->shard->publish_limited && !transaction_charge(c))
+                        return false;
                 transaction_run(c);
         }
         if (c->end == CLIENT_OPEN)

@@ -65,6 +65,9 @@ void transaction_hold_reply(struct client *c);
 /* Bytes that wait for the client behind its output, as the limit of that counts them. */
 size_t transaction_holds(const struct client *c);
 
+/* Bytes of commands that wait for EXEC, or for its execution. */
+size_t transaction_queue_bytes(const struct client *c);
+
 /* A command was refused before it was queued; exec: it was EXEC. Nothing without a transaction. */
 void transaction_spoil(struct client *c, bool exec);
 

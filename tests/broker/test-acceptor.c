@@ -16,6 +16,7 @@
 
 #include "mesh/mesh.h"
 #include "support/suite.h"
+#include "util/clock.h"
 
 #define SHARDS  3
 #define CLIENTS 128
@@ -66,10 +67,19 @@ static int client_new(const char *what)
         return fd;
 }
 
+static uint64_t fake_now = NSEC_PER_SEC;
+
+static uint64_t now(void)
+{
+        return fake_now;
+}
+
 static void world_init(struct world *w, unsigned max_clients)
 {
         struct mesh_options mesh = { .n_ports = SHARDS + 1, .capacity = 4, .backlog_bytes = 1 << 20 };
-        struct acceptor_options options = { .n_shards = SHARDS, .max_clients = max_clients };
+        struct acceptor_options options = { .n_shards = SHARDS,
+                                            .limits = { .max_clients = max_clients },
+                                            .now = now };
 
         memset(w, 0, sizeof(*w));
         ck_assert_int_eq(mesh_new(&w->mesh, &mesh), 0);
@@ -116,9 +126,13 @@ static void turn(struct world *w)
 
 static void close_clients(struct world *w, unsigned shard, unsigned n, unsigned n_admins)
 {
-        struct message_closed closed = { .n_clients = n, .n_admins = n_admins };
+        struct {
+                struct message_closed all;
+                struct message_closed_user user;
+        } closed = { .all = { .n_clients = n, .n_admins = n_admins, .n_users = n > n_admins },
+                     .user = { .uid = getuid(), .n_clients = n - n_admins } };
 
-        acceptor_closed(w->acceptor, shard, &closed);
+        acceptor_closed(w->acceptor, shard, &closed.all);
 }
 
 static void world_deinit(struct world *w)
@@ -249,6 +263,142 @@ START_TEST(clients_over_the_maximum_are_told_and_closed_and_one_that_leaves_make
         for (int i = 0; i < 4; i++)
                 close(clients[i]);
         close(rejected);
+        world_deinit(&w);
+}
+END_TEST
+
+/* Return: whether this client was told so and closed. */
+static bool is_refused(int client, const char *expected)
+{
+        char text[100] = "";
+        ssize_t n = recv(client, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+        if (n < 0)
+                return false;
+        ck_assert_str_eq(text, expected);
+        ck_assert_int_eq(read(client, text, sizeof(text)), 0);
+        return true;
+}
+
+#define TOO_MANY  "-ERR max number of clients per user reached\r\n"
+#define TOO_OFTEN "-ERR max number of connections per second per user reached\r\n"
+
+START_TEST(a_user_has_as_many_clients_as_one_may_have)
+{
+        const struct acceptor_stats *stats;
+        int clients[6];
+        struct world w;
+
+        world_init(&w, 100);
+        stats = acceptor_stats(w.acceptor);
+        acceptor_set_limits(w.acceptor, &(struct acceptor_limits){ .max_clients = 100, .max_user_clients = 2 });
+        for (int i = 0; i < 3; i++)
+                clients[i] = client_new("door");
+        clients[3] = client_new("admin"); /* is not counted */
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 3);
+        ck_assert(!is_refused(clients[1], "") && is_refused(clients[2], TOO_MANY));
+        ck_assert_uint_eq(stats->rejected_user_clients, 1);
+        ck_assert_uint_eq(stats->accepted, 3);
+        for (unsigned i = 0; i < 3; i++)
+                if (w.adopted[i].message.flags & ADOPT_ADMIN)
+                        close_clients(&w, w.adopted[i].shard, 1, 1); /* and makes no room */
+        clients[4] = client_new("door");
+        turn(&w);
+        ck_assert(is_refused(clients[4], TOO_MANY));
+        for (int i = 0; i < 2; i++) /* one of these two is of the door */
+                if (!(w.adopted[i].message.flags & ADOPT_ADMIN)) {
+                        close_clients(&w, w.adopted[i].shard, 1, 0);
+                        break;
+                }
+        clients[5] = client_new("door");
+        turn(&w);
+        ck_assert(!is_refused(clients[5], ""));
+        ck_assert_uint_eq(w.n_adopted, 4);
+        ck_assert_uint_eq(stats->rejected_full, 0);
+        for (int i = 0; i < 6; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+/* Known failure 52, as accepting sees it. */
+START_TEST(a_user_connects_as_often_as_one_may)
+{
+        const struct acceptor_stats *stats;
+        int clients[7];
+        struct world w;
+
+        world_init(&w, 100);
+        stats = acceptor_stats(w.acceptor);
+        acceptor_set_limits(w.acceptor, &(struct acceptor_limits){ .max_clients = 100, .user_connects = 3 });
+        for (int i = 0; i < 5; i++)
+                clients[i] = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 3);
+        ck_assert(is_refused(clients[3], TOO_OFTEN) && is_refused(clients[4], TOO_OFTEN));
+        ck_assert_uint_eq(stats->rejected_user_connects, 2);
+        fake_now += NSEC_PER_SEC / 3 + 1;
+        clients[5] = client_new("door");
+        clients[6] = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 4);
+        ck_assert(!is_refused(clients[5], "") && is_refused(clients[6], TOO_OFTEN));
+        for (int i = 0; i < 7; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+/* SO_PEERCRED has the effective uid. */
+START_TEST(another_user_has_limits_of_his_own)
+{
+        int clients[4];
+        struct world w;
+
+        if (getuid() != 0)
+                return; /* there is no other user to be */
+        world_init(&w, 100);
+        acceptor_set_limits(w.acceptor, &(struct acceptor_limits){ .max_clients = 100, .max_user_clients = 1 });
+        for (int i = 0; i < 4; i++) {
+                ck_assert_int_eq(seteuid(i % 2 ? 12345 : 0), 0);
+                clients[i] = client_new("door");
+                ck_assert_int_eq(seteuid(0), 0);
+        }
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 2);
+        ck_assert_uint_eq(w.adopted[0].message.uid + w.adopted[1].message.uid, 12345);
+        ck_assert(is_refused(clients[2], TOO_MANY) && is_refused(clients[3], TOO_MANY));
+        for (int i = 0; i < 4; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(lowered_limits_are_for_those_who_come)
+{
+        struct acceptor_limits limits = { .max_clients = 2 };
+        int clients[5];
+        struct world w;
+
+        world_init(&w, 100);
+        for (int i = 0; i < 3; i++)
+                clients[i] = client_new("door");
+        turn(&w);
+        acceptor_set_limits(w.acceptor, &limits);
+        ck_assert_uint_eq(acceptor_limits(w.acceptor)->max_clients, 2);
+        clients[3] = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 3);
+        ck_assert_uint_eq(acceptor_clients(w.acceptor), 3);
+        ck_assert(is_refused(clients[3], "-ERR max number of clients reached\r\n"));
+        close_clients(&w, w.adopted[0].shard, 1, 0);
+        close_clients(&w, w.adopted[1].shard, 1, 0);
+        clients[4] = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 4);
+        for (int i = 0; i < 5; i++)
+                close(clients[i]);
         world_deinit(&w);
 }
 END_TEST
@@ -404,6 +554,10 @@ static void add(TCase *cases)
         tcase_add_test(cases, a_client_is_known_by_its_supplementary_groups);
         tcase_add_test(cases, the_shard_with_the_fewest_clients_gets_the_next);
         tcase_add_test(cases, clients_over_the_maximum_are_told_and_closed_and_one_that_leaves_makes_room);
+        tcase_add_test(cases, a_user_has_as_many_clients_as_one_may_have);
+        tcase_add_test(cases, a_user_connects_as_often_as_one_may);
+        tcase_add_test(cases, another_user_has_limits_of_his_own);
+        tcase_add_test(cases, lowered_limits_are_for_those_who_come);
         tcase_add_test(cases, admin_clients_get_in_when_the_broker_is_full_and_are_bounded_themselves);
         tcase_add_test(cases, without_descriptors_accepting_pauses_and_a_close_resumes_it);
         tcase_add_test(cases, without_descriptors_a_timer_resumes_too);

@@ -148,9 +148,11 @@ static bool on_reload(void *arg)
 static void world_init(struct world *w)
 {
         struct mesh_options mesh = { .n_ports = SHARDS + 1, .capacity = 2, .backlog_bytes = 1 << 20 };
-        struct control_options options = {
-                .waker = &w->waker, .n_shards = SHARDS, .max_clients = 77, .reload = on_reload, .reload_arg = w
-        };
+        struct control_options options = { .waker = &w->waker,
+                                           .n_shards = SHARDS,
+                                           .limits = { .max_clients = 77 },
+                                           .reload = on_reload,
+                                           .reload_arg = w };
         struct config_listener one = {
                 .path = w->path, .mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1, .backlog = 4
         };

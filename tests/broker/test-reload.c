@@ -196,7 +196,7 @@ static void world_init(struct world *w)
         ck_assert_int_eq(listeners_bind(w->reload.listeners, w->reload.config), 0);
         options.port = mesh_port(w->mesh, SHARDS);
         options.waker = &w->waker;
-        options.max_clients = w->reload.plan.max_clients;
+        options.limits.max_clients = w->reload.plan.max_clients;
         options.listeners = w->reload.listeners;
         w->reload.policies =
                 policies_new(options.port, SHARDS, config_policy_new(w->reload.config, &w->reload.plan));
@@ -514,11 +514,11 @@ START_TEST(the_number_of_names_is_bounded)
         while (prepare_many(&w, 'a', round, &change) == 0) {
                 listeners_cancel(change);
                 ck_assert_int_eq(prepare_many(&w, 'b', round++, &change), 0);
-                control_change(w.reload.control, change, 10);
+                control_change(w.reload.control, change, &(struct acceptor_limits){ .max_clients = 10 });
         }
         ck_assert_uint_eq(round, (LISTENERS_NAMES_MAX - 1) / CONFIG_LISTENERS_MAX);
         ck_assert_int_eq(prepare_many(&w, 'b', 0, &change), 0);
-        control_change(w.reload.control, change, 10);
+        control_change(w.reload.control, change, &(struct acceptor_limits){ .max_clients = 10 });
         log_set_level(LOG_LEVEL_INFO);
         world_deinit(&w);
 }

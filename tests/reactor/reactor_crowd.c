@@ -127,6 +127,28 @@ START_TEST(a_crowd_that_comes_in_one_turn_is_answered)
 }
 END_TEST
 
+/* Known failure 36: nobody waits for as many turns as a crowd in front of him takes. */
+START_TEST(one_behind_a_crowd_that_hangs_up_is_heard_soon)
+{
+        unsigned waits = 0, last;
+
+        crowd_open(1000);
+        last = n_crowd - 1;
+        say(last, "here");
+        all_hear(last, n_crowd, "here");
+        for (unsigned i = 0; i < last; i++)
+                shutdown(crowd[i].far, SHUT_WR);
+        say(last, "still here");
+        while (!dirty[last]) {
+                ck_assert_uint_lt(waits++, 20);
+                ck_assert_int_ge(f.ops->wait(f.reactor, clock_now() + PATIENCE), 0);
+        }
+        crowd_flush();
+        all_hear(last, n_crowd, "still here");
+        crowd_close();
+}
+END_TEST
+
 /* Known failure 12: many completions at once end receives, and no byte is lost by that, nor any stream. */
 START_TEST(a_crowd_that_is_busy_all_the_time_is_answered)
 {
@@ -298,6 +320,7 @@ END_TEST
 void add_crowd_cases(TCase *cases)
 {
         tcase_add_test(cases, a_crowd_that_comes_in_one_turn_is_answered);
+        tcase_add_test(cases, one_behind_a_crowd_that_hangs_up_is_heard_soon);
         tcase_add_test(cases, a_crowd_that_is_busy_all_the_time_is_answered);
         tcase_add_test(cases, idle_streams_keep_nobody_from_being_read);
         tcase_add_test(cases, a_crowd_that_sends_more_than_there_are_buffers_is_read_and_then_costs_nothing);

@@ -835,13 +835,19 @@ static void expect_counters(char *text, size_t size, unsigned n, const char *say
                 "# Stats\r\ntotal_connections_received:55\r\ntotal_commands_processed:%u\r\n"
                 "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\nrejected_connections:66\r\n"
                 "pubsub_channels:1\r\npubsub_patterns:2\r\npubsubshard_channels:0\r\ntotal_error_replies:1\r\n"
-                "client_output_buffer_limit_disconnections:0\r\nacl_access_denied_auth:0\r\n"
+                "client_query_buffer_limit_disconnections:0\r\nclient_output_buffer_limit_disconnections:0\r\n"
+                "acl_access_denied_auth:0\r\n"
                 "\r\n"
                 "# "
                 "Broker\r\nshards:%u\r\nreactor:fake\r\nreactor_reason:\r\nmessages_in:2\r\nmessages_out:%u\r\n"
                 "mesh_sent:%llu\r\nwakes_sent:%llu\r\noutput_bytes:76\r\noutput_limit_closed:0\r\n"
                 "protocol_errors:1\r\nlost_drop_oldest:0\r\nlost_drop_newest:0\r\nlost_conflate:0\r\n"
-                "spooled_clients:0\r\nspooled_bytes:0\r\n",
+                "spooled_clients:0\r\nspooled_bytes:0\r\n"
+                "rejected_full:66\r\nrejected_user_clients:0\r\n"
+                "rejected_user_connects:0\r\nrequest_limit_closed:0\r\nquery_limit_closed:0\r\n"
+                "message_limit_refused:0\r\nsubscription_limit_refused:0\r\npattern_limit_refused:0\r\n"
+                "channel_limit_refused:0\r\nrate_limit_paused:0\r\nhandshake_timeouts:0\r\n"
+                "request_timeouts:0\r\nidle_timeouts:0\r\n",
                 n + 2, 2 * n + 3, bytes_in, bytes_out, n, 2 * n, sent, wakes);
 }
 
@@ -923,7 +929,8 @@ START_TEST(info_keeps_its_place_in_a_pipeline)
                "total_commands_processed:2 "
                "total_net_input_bytes:%*d total_net_output_bytes:%*d rejected_connections:66 pubsub_channels:1 "
                "pubsub_patterns:0 pubsubshard_channels:0 total_error_replies:0 "
-               "client_output_buffer_limit_disconnections:0 acl_access_denied_auth:0 =4 txt: "
+               "client_query_buffer_limit_disconnections:0 client_output_buffer_limit_disconnections:0 "
+               "acl_access_denied_auth:0 =4 txt: "
                "=%*d txt:# Clients connected_clients:1 maxclients:100 :1 >3 $7 message $1 x $1 1 %n",
                &n);
         ck_assert_msg(n > 0 && !heard[n], "%s", heard);

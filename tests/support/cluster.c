@@ -28,6 +28,20 @@ static void count_wake(void *arg)
         ++*(unsigned *)arg;
 }
 
+static void control_on_closed(struct cluster *cl, const struct message_closed *closed)
+{
+        const struct message_closed_user *users = (const void *)(closed + 1);
+        unsigned n = 0;
+
+        for (uint32_t i = 0; i < closed->n_users; i++) {
+                n += users[i].n_clients;
+                if (users[i].uid < CLUSTER_UIDS)
+                        cl->n_closed_of[users[i].uid] += users[i].n_clients;
+        }
+        assert(n + closed->n_admins == closed->n_clients);
+        cl->n_closed += closed->n_clients;
+}
+
 static void verify_answer(struct cluster *cl, const struct cluster_verify *v, enum verify_verdict verdict)
 {
         struct message_verified *m =
@@ -85,7 +99,7 @@ static void control_on_message(void *arg, const struct port_message *m)
 
         switch (m->type) {
         case MESSAGE_CLOSED:
-                cl->n_closed += ((const struct message_closed *)m->data)->n_clients;
+                control_on_closed(cl, m->data);
                 break;
         case MESSAGE_SHUTDOWN:
                 cl->n_shutdowns++;

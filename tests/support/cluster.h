@@ -12,6 +12,7 @@
  */
 
 #define CLUSTER_SHARDS_MAX 8
+#define CLUSTER_UIDS       32          /* of these it is counted how many clients were closed */
 #define CLUSTER_PATH       "/run/test" /* of the listener that clients came by */
 
 struct cluster {
@@ -24,8 +25,9 @@ struct cluster {
         unsigned wakes[CLUSTER_SHARDS_MAX + 1];
         uint64_t next_id;
         unsigned n_closed, n_shutdowns;
-        unsigned n_policies;  /* taken by shards */
-        struct policy policy; /* of the start, unless another was given */
+        unsigned n_closed_of[CLUSTER_UIDS]; /* by uid */
+        unsigned n_policies;                /* taken by shards */
+        struct policy policy;               /* of the start, unless another was given */
         const struct policy *current;
         bool holds_verify; /* questions about passwords wait for cluster_verify() */
         unsigned n_verify;
