@@ -46,7 +46,13 @@
         _(lost_drop_newest)                                                                                    \
         _(lost_conflate)                                                                                       \
         _(spooled_clients)                                                                                     \
-        _(spooled_bytes)
+        _(spooled_bytes)                                                                                       \
+        _(block_holds)                                                                                         \
+        _(block_held)                                                                                          \
+        _(block_holds_ever)                                                                                    \
+        _(block_waits)                                                                                         \
+        _(block_messages)                                                                                      \
+        _(block_timeouts)
 
 /* Those that count anew from a reset, for INFO. BROKER STATUS counts from the start. */
 #define STATUS_RESETS(_)                                                                                       \
@@ -69,7 +75,11 @@
         _(messages_withheld)                                                                                   \
         _(lost_drop_oldest)                                                                                    \
         _(lost_drop_newest)                                                                                    \
-        _(lost_conflate)
+        _(lost_conflate)                                                                                       \
+        _(block_holds_ever)                                                                                    \
+        _(block_waits)                                                                                         \
+        _(block_messages)                                                                                      \
+        _(block_timeouts)
 
 /* This shard's, now. */
 static struct shard_status status_of(const struct shard *s)
@@ -93,6 +103,7 @@ static struct shard_status status_of(const struct shard *s)
 
                 status.output_bytes += client_output(c);
                 status.bytes_out += c->stream.out.sent;
+                status.block_held += c->wait == CLIENT_HELD;
                 if (!c->spool)
                         continue;
                 status.spooled_clients++;
