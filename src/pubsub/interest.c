@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A change is one byte of flags and the topic's kind, the magnitude of n and the size of the name as
- * variable-length numbers (seven bits a byte, lowest first, the top bit set while more follow), and the name.
+ * A change is one byte of flags and the topic's kind, the magnitude of n (0 where it is about a hold) and the
+ * size of the name as variable-length numbers (seven bits a byte, lowest first, the top bit set while more
+ * follow), and the name.
  * Both ends are one program: a batch that does not parse is a programmer's error.
  */
 
@@ -14,6 +15,7 @@ enum {
         CHANGE_KIND = 3, /* mask of an enum topic_kind */
         CHANGE_FEWER = 1 << 2,
         CHANGE_LAST = 1 << 3,
+        CHANGE_HOLD = 1 << 4, /* with CHANGE_FEWER: no longer */
 };
 
 #define NUMBER_MAX 5 /* bytes of a 32-bit number */
@@ -48,18 +50,37 @@ static uint32_t number_take(struct bytes *b)
         return (uint32_t)n;
 }
 
-void interest_put(struct buffer *batch, enum topic_kind kind, struct bytes name, int32_t n, bool last)
+static void change_put(struct buffer *batch, unsigned flags, uint32_t n, struct bytes name)
 {
         uint8_t head[1 + 2 * NUMBER_MAX], *end = head;
 
-        assert(n < 0 || (n > 0 && !last));
         assert(name.n <= UINT32_MAX);
-        *end++ = (uint8_t)(kind | (n < 0 ? CHANGE_FEWER : 0) | (last ? CHANGE_LAST : 0));
-        end = number_put(end, n < 0 ? 0 - (uint32_t)n : (uint32_t)n);
+        *end++ = (uint8_t)flags;
+        end = number_put(end, n);
         end = number_put(end, (uint32_t)name.n);
         buffer_put(batch, head, (size_t)(end - head));
         if (name.n > 0)
                 buffer_put(batch, name.p, name.n);
+}
+
+void interest_put(struct buffer *batch, enum topic_kind kind, struct bytes name, int32_t n, bool last)
+{
+        assert(n < 0 || (n > 0 && !last));
+        change_put(batch, kind | (n < 0 ? CHANGE_FEWER : 0) | (last ? CHANGE_LAST : 0),
+                   n < 0 ? 0 - (uint32_t)n : (uint32_t)n, name);
+}
+
+void interest_put_hold(struct buffer *batch, enum topic_kind kind, struct bytes name, bool holds)
+{
+        change_put(batch, kind | CHANGE_HOLD | (holds ? 0 : CHANGE_FEWER), 0, name);
+}
+
+static void interest_apply_hold(struct topics *topics, unsigned shard, uint8_t flags, struct bytes name)
+{
+        if (flags & CHANGE_FEWER)
+                topics_remote_release(topics, shard, flags & CHANGE_KIND, name);
+        else
+                topics_remote_hold(topics, shard, flags & CHANGE_KIND, name);
 }
 
 void interest_apply(struct topics *topics, unsigned shard, struct bytes batch)
@@ -72,7 +93,9 @@ void interest_apply(struct topics *topics, unsigned shard, struct bytes batch)
 
                 assert(kind < _TOPIC_KIND_N && size <= batch.n);
                 batch = bytes_of(batch.p + size, batch.n - size);
-                if (flags & CHANGE_FEWER)
+                if (flags & CHANGE_HOLD)
+                        interest_apply_hold(topics, shard, flags, name);
+                else if (flags & CHANGE_FEWER)
                         topics_remote_remove(topics, shard, kind, name, n, flags & CHANGE_LAST);
                 else
                         topics_remote_add(topics, shard, kind, name, n);

@@ -32,6 +32,7 @@ struct topics {
         struct table subscriptions; /* by subscriber and topic */
         size_t n_counted[_TOPIC_KIND_N];
         struct patterns patterns;
+        struct holds holds;
         uint64_t match_generation, sums_generation; /* from 1; a topic starts with 0, which is stale */
 
         struct topic *last;       /* the channel routed last: bursts on one channel are common */
@@ -136,6 +137,7 @@ static struct topic *topic_new(struct topics *topics, enum topic_kind kind, uint
         topic->reserved = kind != TOPIC_PATTERN && topics_is_reserved(name);
         if (name.n > 0)
                 memcpy(topic->name, name.p, name.n);
+        list_init(&topic->holds);
         table_add(&topics->by_name[kind], hash, topic);
         if (kind == TOPIC_CHANNEL) {
                 list_init(&topic->cache);
@@ -153,6 +155,7 @@ static void topic_destroy(struct topics *topics, struct topic *topic)
                 free(topic->matches);
         else if (topic->kind == TOPIC_PATTERN)
                 patterns_remove(&topics->patterns, &topic->pattern);
+        holds_drop(topic);
         free(topic->members);
         if (topic->verdicts != &access_nothing_known)
                 free((void *)(uintptr_t)topic->verdicts);
@@ -163,6 +166,7 @@ static void topic_free(struct topics *topics, struct topic *topic)
 {
         enum topic_kind kind = topic->kind;
 
+        assert(list_empty(&topic->holds));
         if (kind == TOPIC_CHANNEL)
                 cache_remove(topics, topic);
         if (topics->last == topic)
@@ -218,6 +222,7 @@ struct topics *topics_new(const struct hash_key *key, unsigned recent_max)
         topics->match_generation = topics->sums_generation = 1;
         topics->recent_max = recent_max > 0 ? recent_max : 1;
         patterns_init(&topics->patterns, key);
+        holds_init(&topics->holds);
         list_init(&topics->recent);
         list_init(&topics->matched);
         return topics;
@@ -227,7 +232,7 @@ struct topics *topics_free(struct topics *topics)
 {
         if (!topics)
                 return NULL;
-        assert(topics->subscriptions.n == 0);
+        assert(topics->subscriptions.n == 0 && list_empty(&topics->holds.released));
         for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++) {
                 struct topic *topic;
                 size_t pos = 0;
@@ -433,6 +438,7 @@ void topics_activate(struct topics *topics, struct subscription *subscription)
 
         assert(!subscription->live);
         subscription->live = true;
+        subscription->subscriber->n_activated++;
         topic->n_pending--;
         member_add(topic, subscription);
         topic_changed(topics, topic, was);
@@ -448,6 +454,7 @@ void topics_unsubscribe(struct topics *topics, struct subscription *subscription
         struct topic *topic = subscription->topic;
         uint64_t was = topic_subscriptions(topic);
 
+        assert(!subscription->hold);
         table_remove(&topics->subscriptions, subscription_hash(subscription->subscriber, topic), subscription);
         if (subscription->subscriber->cursor == &subscription->link)
                 cursor_move(subscription->subscriber);
@@ -488,9 +495,100 @@ void topics_remote_remove(struct topics *topics, unsigned shard, enum topic_kind
         topic->remote_total -= n;
         if (last)
                 topic->remote_mask &= ~bit(shard);
-        assert((topic->remote_mask == 0) == (topic->remote_total == 0));
+        assert(!last || !holds_of_shard(topic, shard));
+        assert(((topic->remote_mask & ~TOPIC_HELD) == 0) == (topic->remote_total == 0));
         topic_changed(topics, topic, was);
         topic_release(topics, topic);
+}
+
+/* -------------------------------------------------------------------------------------------- holds */
+
+static struct hold *topic_hold_begin(struct topics *topics, struct topic *topic, const struct subscriber *by,
+                                     unsigned shard)
+{
+        if (topic->kind == TOPIC_PATTERN)
+                topics->sums_generation++;
+        return holds_add(&topics->holds, topic, by, shard);
+}
+
+static void topic_hold_end(struct topics *topics, struct topic *topic, struct hold *hold)
+{
+        if (topic->kind == TOPIC_PATTERN)
+                topics->sums_generation++;
+        holds_end(&topics->holds, topic, hold);
+}
+
+bool topics_hold(struct topics *topics, struct subscription *subscription, void *why)
+{
+        assert(subscription->live && !subscription->hold);
+        subscription->hold = topic_hold_begin(topics, subscription->topic, subscription->subscriber, 0);
+        subscription->hold->why = why;
+        return subscription->topic->n_holds == 1;
+}
+
+bool topics_release(struct topics *topics, struct subscription *subscription)
+{
+        topic_hold_end(topics, subscription->topic, subscription->hold);
+        subscription->hold = NULL;
+        return subscription->topic->n_holds == 0;
+}
+
+void topics_remote_hold(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name)
+{
+        struct topic *topic = topics_find(topics, kind, name);
+
+        assert(topic && topic->remote_mask & bit(shard) && !holds_of_shard(topic, shard));
+        topic_hold_begin(topics, topic, NULL, shard);
+}
+
+void topics_remote_release(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name)
+{
+        struct topic *topic = topics_find(topics, kind, name);
+        struct hold *hold = topic ? holds_of_shard(topic, shard) : NULL;
+
+        assert(hold);
+        topic_hold_end(topics, topic, hold);
+}
+
+struct list *topics_released(struct topics *topics)
+{
+        return &topics->holds.released;
+}
+
+size_t topics_n_holds(const struct topics *topics)
+{
+        return topics->holds.n;
+}
+
+uint64_t topics_last_hold(const struct topics *topics)
+{
+        return topics->holds.last;
+}
+
+/* Of one topic. A publisher has one hold of it at most, so this looks at two. */
+static struct hold *topic_oldest_hold(const struct topic *topic, const struct subscriber *publisher,
+                                      uint64_t until)
+{
+        list_for_each (i, &topic->holds) {
+                struct hold *hold = container_of(i, struct hold, link);
+
+                if (hold->since > until)
+                        break;
+                if (hold->by != publisher)
+                        return hold;
+        }
+        return NULL;
+}
+
+struct hold *topic_hold(const struct topic *topic, const struct subscriber *publisher, uint64_t until)
+{
+        struct hold *hold = topic_oldest_hold(topic, publisher, until);
+
+        if (!(topic->match_mask & TOPIC_HELD))
+                return hold;
+        for (uint32_t i = 0; i < topic->n_matches && !hold; i++)
+                hold = topic_oldest_hold(topic->matches[i], publisher, until);
+        return hold;
 }
 
 /* -------------------------------------------------------------------------------------------- routing */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "pubsub/holds.h"
 #include "pubsub/patterns.h"
 #include "util/bytes.h"
 #include "util/hash.h"
@@ -20,9 +21,9 @@
  * one shard. Here every shard knows all of them, like any topic.)
  *
  * A local subscription is first pending (counted, receives nothing) and then live (a member of the topic).
- * topics_subscribe() makes it pending, topics_activate() live. A topic exists while it has a subscription,
- * pending or live, or remote interest; besides, a fixed number of recently published channels is kept for
- * their match cache.
+ * topics_subscribe() makes it pending, topics_activate() live. A live one, and another shard that has any, may
+ * hold the topic back. A topic exists while it has a subscription, pending or live, or remote interest;
+ * besides, a fixed number of recently published channels is kept for their match cache.
  *
  * One thread. No clients and no I/O in here: the owner embeds struct subscriber.
  */
@@ -39,12 +40,16 @@ enum topic_kind {
 /* What begins with this is a channel, or shard channel, to which the broker alone publishes. */
 #define TOPICS_RESERVED "__brokerd__:"
 
+/* In a mask of shards: somebody holds the topic back. No shard has this bit, since control's is above all. */
+#define TOPIC_HELD (UINT64_C(1) << 63)
+
 #define SUBSCRIBER_PROTOCOLS 2 /* subscribers are counted by what they are encoded for: 0 RESP2, 1 RESP3 */
 
 struct subscriber {
         struct list subscriptions; /* of struct subscription, in the order made */
         uint32_t n[_TOPIC_KIND_N]; /* subscriptions by kind, pending ones included */
         uint32_t n_all;            /* the sum */
+        uint32_t n_activated;      /* subscriptions that became live so far, modulo 2^32 */
         struct list *cursor;       /* of subscriber_check_next(), in subscriptions; NULL: none */
         bool hears_less;           /* not all that its patterns match is for it */
         uint8_t protocol;          /* below SUBSCRIBER_PROTOCOLS; change it by subscriber_set_protocol() */
@@ -54,7 +59,8 @@ struct subscription {
         struct list link; /* in subscriber.subscriptions */
         struct subscriber *subscriber;
         struct topic *topic;
-        uint32_t index; /* in topic.members when live; while it is pending, the owner's */
+        struct hold *hold; /* NULL: it does not hold the topic back */
+        uint32_t index;    /* in topic.members when live; while it is pending, the owner's */
         bool live;
 };
 
@@ -68,7 +74,7 @@ struct topic {
         struct member *members; /* live local subscriptions, in no order */
         uint32_t n_members, cap_members;
         uint32_t n_protocol[SUBSCRIBER_PROTOCOLS]; /* of the members */
-        uint64_t remote_mask;                      /* shards with a subscription, as they told */
+        uint64_t remote_mask;                      /* shards with a subscription, as they told; TOPIC_HELD */
         uint64_t remote_total;                     /* their number of subscriptions */
 
         union {
@@ -76,7 +82,7 @@ struct topic {
                 struct {
                         uint64_t
                                 sums_generation; /* match_mask and match_receivers are right when the table's */
-                        uint64_t match_mask;     /* over the matches: shards with a subscription */
+                        uint64_t match_mask;     /* over the matches: their remote_mask */
                         uint64_t match_receivers; /* over the matches: local live plus remote subscriptions */
                         uint64_t
                                 match_generation; /* the matches are right when the table's; else they dangle */
@@ -90,6 +96,8 @@ struct topic {
         };
 
         uint64_t hash;
+        struct list holds; /* of struct hold, oldest first */
+        uint32_t n_holds;  /* of local subscriptions, among these */
         uint32_t n_pending;
         uint32_t name_size;
         enum topic_kind kind;
@@ -154,7 +162,8 @@ void topics_activate(struct topics *topics, struct subscription *subscription);
 /* Whether no other subscription of this shard, live or pending, is left on its topic. */
 bool topics_is_last(const struct subscription *subscription);
 
-/* Ends and frees a subscription, pending or live, and its topic when nothing else holds that. */
+/* Ends and frees a subscription, pending or live, and its topic when nothing else keeps that. It must not hold
+ * the topic back. */
 void topics_unsubscribe(struct topics *topics, struct subscription *subscription);
 
 /* What another shard told: n more subscriptions of name; or n fewer, and with last none left there. */
@@ -162,6 +171,32 @@ void topics_remote_add(struct topics *topics, unsigned shard, enum topic_kind ki
                        uint32_t n);
 void topics_remote_remove(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name,
                           uint32_t n, bool last);
+
+/*
+ * A live subscription begins to hold its topic back; for what reason is the owner's affair. Or it ends that,
+ * and whoever waited is in topics_released(). Return: whether it is the first of this shard, or was the last
+ * one.
+ */
+bool topics_hold(struct topics *topics, struct subscription *subscription, void *why);
+bool topics_release(struct topics *topics, struct subscription *subscription);
+
+/* What another shard told: it holds a topic back, or does so no longer. */
+void topics_remote_hold(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name);
+void topics_remote_release(struct topics *topics, unsigned shard, enum topic_kind kind, struct bytes name);
+
+/* The nodes of those who waited for holds that have ended, for the owner to take out. */
+struct list *topics_released(struct topics *topics);
+
+/* How many holds there are, and the number of the newest one ever. */
+size_t topics_n_holds(const struct topics *topics);
+uint64_t topics_last_hold(const struct topics *topics);
+
+/*
+ * What holds the topic, or a pattern that matches it, back from a publisher: the oldest hold of one of them
+ * that is not the publisher's own and whose number is at most until. The topic must come from topics_route() or
+ * topics_route_shard(). Return: NULL: nothing does.
+ */
+struct hold *topic_hold(const struct topic *topic, const struct subscriber *publisher, uint64_t until);
 
 /*
  * The channel's topic with a valid match cache, for a PUBLISH. Valid until the next call that subscribes,
@@ -177,9 +212,14 @@ struct topic *topics_route_shard(struct topics *topics, struct bytes channel);
 
 /* Over the channel and all matching patterns; the topic must come from topics_route() or topics_route_shard().
  */
-static inline uint64_t topic_remote_mask(const struct topic *topic)
+static inline uint64_t topic_mask(const struct topic *topic) /* remote_mask of all */
 {
         return topic->remote_mask | topic->match_mask;
+}
+
+static inline uint64_t topic_remote_mask(const struct topic *topic) /* shards only */
+{
+        return topic_mask(topic) & ~TOPIC_HELD;
 }
 
 static inline uint64_t topic_receivers(const struct topic *topic) /* local live plus remote */

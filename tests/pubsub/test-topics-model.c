@@ -2,7 +2,7 @@
 /*
  * Random life of a few shards, each with its own topics, that tell each other by batches which arrive late but
  * in order. What they answer is compared, at every step, with a model that knows states and counts and searches
- * all of them. The seed of a run is one more than the iteration that Check names.
+ * all of them, holds included. The seed of a run is one more than the iteration that Check names.
  */
 
 #include "pubsub/interest.h"
@@ -36,6 +36,7 @@ enum state {
 struct batch {
         struct buffer bytes;
         int32_t n[_TOPIC_KIND_N][NAMES];
+        int8_t hold[_TOPIC_KIND_N][NAMES]; /* 1: begins, -1: ends; at most one begins in a batch */
 };
 
 struct model_shard {
@@ -45,6 +46,10 @@ struct model_shard {
         uint32_t told[SHARDS][_TOPIC_KIND_N][NAMES]; /* by each other shard, as far as it arrived */
         struct batch in[SHARDS][BATCHES];
         unsigned n_in[SHARDS];
+
+        /* numbers of the holds, 0 without one */
+        uint64_t holds[SUBSCRIBERS][_TOPIC_KIND_N][NAMES], told_holds[SHARDS][_TOPIC_KIND_N][NAMES];
+        uint64_t last_hold;
 };
 
 struct model {
@@ -134,7 +139,72 @@ static bool is_counted(const struct model_shard *s, unsigned kind, unsigned i)
         return count_local(s, kind, i, LIVE) > 0 || count_remote(s, kind, i, NULL) > 0;
 }
 
+static unsigned count_holds(const struct model_shard *s, unsigned kind, unsigned i)
+{
+        unsigned n = 0;
+
+        for (unsigned who = 0; who < SUBSCRIBERS; who++)
+                n += s->holds[who][kind][i] > 0;
+        return n;
+}
+
+/* Whether a hold of one topic with a number up to until, not the publisher's own, exists; other: that number.
+ */
+static bool is_held(const struct model_shard *s, unsigned kind, unsigned i, unsigned publisher, uint64_t until,
+                    uint64_t other)
+{
+        for (unsigned who = 0; who < SUBSCRIBERS; who++) {
+                uint64_t number = s->holds[who][kind][i];
+
+                if (number && number <= until && who != publisher && (!other || number == other))
+                        return true;
+        }
+        for (unsigned from = 0; from < SHARDS; from++) {
+                uint64_t number = s->told_holds[from][kind][i];
+
+                if (number && number <= until && (!other || number == other))
+                        return true;
+        }
+        return false;
+}
+
+static bool channel_is_held(const struct model *m, const struct model_shard *s, unsigned channel,
+                            unsigned publisher, uint64_t until, uint64_t other)
+{
+        bool held = is_held(s, TOPIC_CHANNEL, channel, publisher, until, other);
+
+        for (unsigned p = 0; p < NAMES && !held; p++)
+                held = m->matches[p][channel] && is_held(s, TOPIC_PATTERN, p, publisher, until, other);
+        return held;
+}
+
 /* ---------------------------------------------------------------------------------------- checks */
+
+/* What a publisher sees of the holds, for some publishers and numbers. */
+static void check_holds(struct model *m, const struct model_shard *s, const struct topic *topic, unsigned i)
+{
+        bool shard = topic->kind == TOPIC_SHARD;
+
+        for (unsigned n = 0; n < 4; n++) {
+                unsigned who = below(m, SUBSCRIBERS + 1); /* the last one is nobody */
+                const struct subscriber *publisher = who < SUBSCRIBERS ? &s->subscribers[who] : NULL;
+                uint64_t until = n % 2 ? UINT64_MAX : prng_below(&m->prng, s->last_hold + 1);
+                struct subscriber stranger;
+                struct hold *hold;
+
+                subscriber_init(&stranger, 0);
+                hold = topic_hold(topic, publisher ? publisher : &stranger, until);
+                require_eq(hold != NULL, shard ? is_held(s, TOPIC_SHARD, i, who, until, 0)
+                                               : channel_is_held(m, s, i, who, until, 0));
+                if (hold)
+                        require(shard ? is_held(s, TOPIC_SHARD, i, who, until, hold->since)
+                                      : channel_is_held(m, s, i, who, until, hold->since));
+        }
+        require_eq(topic->n_holds, count_holds(s, topic->kind, i));
+        require_eq(!!(topic_mask(topic) & TOPIC_HELD),
+                   shard ? is_held(s, TOPIC_SHARD, i, SUBSCRIBERS, UINT64_MAX, 0)
+                         : channel_is_held(m, s, i, SUBSCRIBERS, UINT64_MAX, 0));
+}
 
 static void check_members(const struct model_shard *s, const struct topic *topic, unsigned kind, unsigned i)
 {
@@ -199,6 +269,7 @@ static void check_route(struct model *m, struct model_shard *s, unsigned channel
         require_eq(topic_remote_mask(topic), mask);
         check_members(s, topic, TOPIC_CHANNEL, channel);
         check_matches(m, s, topic, channel);
+        check_holds(m, s, topic, channel);
 }
 
 static void check_route_shard(struct model *m, struct model_shard *s, unsigned channel)
@@ -217,6 +288,7 @@ static void check_route_shard(struct model *m, struct model_shard *s, unsigned c
         require_eq(topic_remote_mask(topic), mask);
         require_eq(topic->n_matches, 0);
         check_members(s, topic, TOPIC_SHARD, channel);
+        check_holds(m, s, topic, channel);
 }
 
 static void check_walk(struct model *m, struct model_shard *s, unsigned kind)
@@ -250,6 +322,7 @@ static void check_subscriber(struct model *m, struct model_shard *s, unsigned wh
                                 topics_subscription(s->topics, subscriber, kind, name_of(m, kind, i));
 
                         require_eq(sub ? (sub->live ? LIVE : PENDING) : NONE, s->state[who][kind][i]);
+                        require_eq(sub && sub->hold ? sub->hold->since : 0, s->holds[who][kind][i]);
                         n_kind += sub != NULL;
                 }
                 require_eq(subscriber->n[kind], n_kind);
@@ -264,6 +337,16 @@ static void check_subscriber(struct model *m, struct model_shard *s, unsigned wh
 static void check_all(struct model *m)
 {
         for (unsigned i = 0; i < SHARDS; i++) {
+                size_t n = 0;
+
+                for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++)
+                        for (unsigned k = 0; k < NAMES; k++) {
+                                n += count_holds(&m->shards[i], kind, k);
+                                for (unsigned from = 0; from < SHARDS; from++)
+                                        n += m->shards[i].told_holds[from][kind][k] > 0;
+                        }
+                require_eq(topics_n_holds(m->shards[i].topics), n);
+                require_eq(topics_last_hold(m->shards[i].topics), m->shards[i].last_hold);
                 for (unsigned c = 0; c < NAMES; c++) {
                         check_route(m, &m->shards[i], c);
                         check_route_shard(m, &m->shards[i], c);
@@ -286,8 +369,11 @@ static void batch_apply(struct model *m, unsigned to, unsigned from)
                 return;
         interest_apply(s->topics, from, buffer_view(&batch->bytes));
         for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++)
-                for (unsigned i = 0; i < NAMES; i++)
+                for (unsigned i = 0; i < NAMES; i++) {
                         s->told[from][kind][i] += (uint32_t)batch->n[kind][i];
+                        if (batch->hold[kind][i])
+                                s->told_holds[from][kind][i] = batch->hold[kind][i] > 0 ? ++s->last_hold : 0;
+                }
         buffer_deinit(&batch->bytes);
         s->n_in[from]--;
         memmove(batch, batch + 1, s->n_in[from] * sizeof(*batch));
@@ -311,6 +397,52 @@ static void batch_send(struct model *m, unsigned from, struct batch *batch)
         buffer_deinit(&batch->bytes);
 }
 
+static void release(struct model *m, unsigned shard, unsigned who, unsigned kind, unsigned i,
+                    struct batch *batch)
+{
+        struct model_shard *s = &m->shards[shard];
+        bool last = count_holds(s, kind, i) == 1;
+
+        require_eq(topics_release(s->topics, topics_subscription(s->topics, &s->subscribers[who], kind,
+                                                                 name_of(m, kind, i))),
+                   last);
+        s->holds[who][kind][i] = 0;
+        if (!last)
+                return;
+        interest_put_hold(&batch->bytes, kind, name_of(m, kind, i), false);
+        batch->hold[kind][i] = -1;
+}
+
+/* A live subscription begins to hold its topic back, or ends that. */
+static void step_hold(struct model *m, unsigned shard, unsigned who)
+{
+        struct model_shard *s = &m->shards[shard];
+        unsigned kind = below(m, _TOPIC_KIND_N), i = below(m, NAMES);
+        struct batch batch = { 0 };
+
+        while (s->state[who][kind][i] != LIVE && below(m, 50) > 0)
+                i = below(m, NAMES);
+        if (s->state[who][kind][i] != LIVE)
+                return;
+        if (s->holds[who][kind][i]) {
+                release(m, shard, who, kind, i, &batch);
+        } else {
+                bool first = count_holds(s, kind, i) == 0;
+
+                require_eq(topics_hold(s->topics,
+                                       topics_subscription(s->topics, &s->subscribers[who], kind,
+                                                           name_of(m, kind, i)),
+                                       NULL),
+                           first);
+                s->holds[who][kind][i] = ++s->last_hold;
+                if (first) {
+                        interest_put_hold(&batch.bytes, kind, name_of(m, kind, i), true);
+                        batch.hold[kind][i] = 1;
+                }
+        }
+        batch_send(m, shard, &batch);
+}
+
 static void leave(struct model *m, unsigned shard, unsigned who, unsigned kind, unsigned i, struct batch *batch)
 {
         struct model_shard *s = &m->shards[shard];
@@ -319,6 +451,8 @@ static void leave(struct model *m, unsigned shard, unsigned who, unsigned kind, 
         bool last = count_local(s, kind, i, PENDING) == 1;
 
         require_eq(topics_is_last(sub), last);
+        if (sub->hold)
+                release(m, shard, who, kind, i, batch);
         interest_put(&batch->bytes, kind, name_of(m, kind, i), -1, last);
         batch->n[kind][i]--;
         topics_unsubscribe(s->topics, sub);
@@ -374,8 +508,10 @@ static void step(struct model *m)
 {
         unsigned shard = below(m, SHARDS), who = below(m, SUBSCRIBERS), choice = below(m, 100);
 
-        if (choice < 50)
+        if (choice < 35)
                 step_subscriptions(m, shard, who);
+        else if (choice < 50)
+                step_hold(m, shard, who);
         else if (choice < 92)
                 batch_apply(m, shard, below(m, SHARDS));
         else if (choice < 96)
