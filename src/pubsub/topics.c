@@ -574,7 +574,7 @@ static struct hold *topic_oldest_hold(const struct topic *topic, const struct su
 
                 if (hold->since > until)
                         break;
-                if (hold->by != publisher)
+                if (hold->by != publisher || PLANTED(30))
                         return hold;
         }
         return NULL;

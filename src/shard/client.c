@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "shard/auth.h"
+#include "shard/block.h"
 #include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/limits.h"
@@ -85,6 +86,7 @@ void client_drop_subscriptions(struct client *c, struct buffer *batch)
         while (!list_empty(&c->subscriber.subscriptions)) {
                 struct subscription *sub = list_first(&c->subscriber.subscriptions, struct subscription, link);
 
+                block_end(c, sub, batch);
                 if (batch)
                         gather_add_change(s, batch, sub->topic->kind, topic_name(sub->topic), -1,
                                           topics_is_last(sub));
@@ -192,6 +194,9 @@ void client_on_timer(struct client *c, enum client_timer kind)
                 break;
         case CLIENT_TIMER_IDLE:
                 timeout_idle(c);
+                break;
+        case CLIENT_TIMER_BLOCK:
+                block_time_out(c);
                 break;
         case _CLIENT_TIMER_N:
                 break;

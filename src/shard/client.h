@@ -19,6 +19,7 @@
  */
 
 struct access_class;
+struct block;
 struct command;
 struct shard;
 struct gather;
@@ -33,6 +34,7 @@ enum client_wait {
         CLIENT_GATHERS,  /* other shards have not answered yet: client.gather */
         CLIENT_GATED,    /* the mesh towards a target of its PUBLISH is full: in shard.gated[target] */
         CLIENT_RATED,    /* it published more than its rate: until CLIENT_TIMER_RATE */
+        CLIENT_HELD,     /* a slow subscriber holds a channel of its PUBLISH back: see shard/block.h */
         CLIENT_YIELDS,   /* it had its part of this turn: in shard.yielded, served on in the next one */
         CLIENT_VERIFIES, /* the password of its next request, or of its EXEC, is being verified: shard/auth.h */
 };
@@ -58,6 +60,7 @@ enum client_timer {
         CLIENT_TIMER_HANDSHAKE, /* it made no request yet: shard/timeout.h */
         CLIENT_TIMER_REQUEST,   /* a request of it may have begun and not ended */
         CLIENT_TIMER_IDLE,      /* it may be idle */
+        CLIENT_TIMER_BLOCK,     /* publishers wait for it, and it did not come down to half of a rule's mark */
         _CLIENT_TIMER_N,
 };
 
@@ -85,19 +88,26 @@ struct client {
         bool rate_noticed;       /* the log has been told that it is over its rate */
         bool no_evict, no_touch; /* as the client said; nothing comes of it, there are no keys */
         uint32_t adopt_flags;
+        uint64_t held_since; /* while its PUBLISH or EXEC waits: the newest hold when it began to wait
+                                for one; 0: it did not */
         struct transaction *transaction; /* from MULTI to the reply of EXEC; NULL: none */
         struct reader reader;
         struct gather *gather; /* while it waits for other shards, or collects what to ask them */
         char *protocol_error;  /* to answer once the gather is done; NULL: none */
-        struct list waiting;   /* in shard.gated[], shard.yielded, or once it hung up in shard.ended */
+        struct list waiting;   /* in shard.gated[], hold.waiting or shard.released, shard.yielded, or once it
+                                  hung up in shard.ended */
         struct list linger;    /* in shard.lingering, while finishing with output left */
         uint64_t linger_deadline;
         struct timer timers[_CLIENT_TIMER_N]; /* of shard.timers; only an open client's are started */
         uint64_t request_since; /* when the request began of which something is missing; 0: there is none, or
                                    the client waits for something of ours */
         struct bucket rate_messages, rate_bytes; /* what it may publish */
-        size_t linger_left; /* bytes of output at its last flush, or when the deadline was moved last */
-        struct list all;    /* in shard.clients */
+        size_t linger_left;         /* bytes of output at its last flush, or when the deadline was moved last */
+        struct list all;            /* in shard.clients */
+        struct block *blocks;       /* the rules for which it makes publishers wait; NULL: none */
+        uint64_t block_above;       /* while no more bytes wait for it no other subscription begins to hold */
+        uint32_t block_seen;        /* subscriber.n_activated when that was found */
+        const struct hold *held_by; /* while it is held; NULL: that ended, it is in shard.released */
         const struct command *command; /* the last one; NULL: none, or an unknown one */
         uint64_t lost;                 /* messages that were dropped because it was slow */
         uint64_t id;

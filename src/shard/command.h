@@ -143,6 +143,9 @@ bool command_name_permitted(struct client *c, struct bytes name);
  * run. */
 uint64_t command_publish_gates(struct client *c, struct bytes channel, bool shard);
 
+/* Makes the client wait if a slow subscriber holds that channel back. Return: whether it waits. */
+bool command_publish_waits(struct client *c, struct bytes channel, bool shard);
+
 /* Makes the client wait for one of them. Return: COMMAND_WAIT. */
 enum command_result command_wait_gate(struct client *c, uint64_t gates);
 

@@ -11,6 +11,7 @@
 #include "pubsub/contain.h"
 #include "pubsub/glob.h"
 #include "resp/writer.h"
+#include "shard/block.h"
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
@@ -55,6 +56,27 @@ uint64_t command_publish_gates(struct client *c, struct bytes channel, bool shar
         return topic ? topic_remote_mask(topic) & port_gated(s->port) : 0;
 }
 
+bool command_publish_waits(struct client *c, struct bytes channel, bool shard)
+{
+        struct shard *s = c->shard;
+        const struct topic *topic =
+                shard ? topics_route_shard(s->topics, channel) : topics_route(s->topics, channel);
+
+        return topic && topic_mask(topic) & TOPIC_HELD && block_waits(c, topic);
+}
+
+/* A target's mesh is full, or somebody holds the topic back: whether that makes the client wait. */
+__attribute__((noinline)) static bool publish_waits(struct client *c, const struct topic *topic)
+{
+        uint64_t gates = topic_remote_mask(topic) & port_gated(c->shard->port);
+
+        if (topic_mask(topic) & TOPIC_HELD && block_waits(c, topic))
+                return true;
+        if (gates && !PLANTED(13))
+                command_wait_gate(c, gates);
+        return c->wait != CLIENT_RUNS;
+}
+
 /* Compiled into each of the two commands, so that neither asks at run time which it is. */
 __attribute__((always_inline)) static inline enum command_result
 publish(struct client *c, const struct request *request, enum message_type type)
@@ -63,14 +85,24 @@ publish(struct client *c, const struct request *request, enum message_type type)
         struct bytes channel = request->argv[1], payload = request->argv[2];
         struct topic *topic = type == MESSAGE_PUBLISH ? topics_route(s->topics, channel)
                                                       : topics_route_shard(s->topics, channel);
-        uint64_t remote = topic ? topic_remote_mask(topic) : 0;
+        uint64_t remote = topic ? topic_mask(topic) : 0;
 
-        if (!permit_is_plain(c, topic, channel) && !permit_publish(c, topic, channel))
+        if (!permit_is_plain(c, topic, channel) && !permit_publish(c, topic, channel)) {
+                c->held_since = 0;
                 return COMMAND_REFUSED;
-        if (remote & port_gated(s->port) && !transaction_runs(c) && !PLANTED(13))
-                return command_wait_gate(c, remote & port_gated(s->port));
-        if (s->publish_limited && limits_publish(c, payload))
-                return c->wait == CLIENT_RUNS ? COMMAND_REFUSED : COMMAND_WAIT;
+        }
+        if (remote & (port_gated(s->port) | TOPIC_HELD)) {
+                if (!transaction_runs(c) && publish_waits(c, topic))
+                        return COMMAND_WAIT;
+                remote &= ~TOPIC_HELD;
+        }
+        if (s->publish_limited && limits_publish(c, payload)) {
+                if (c->wait != CLIENT_RUNS)
+                        return COMMAND_WAIT;
+                c->held_since = 0;
+                return COMMAND_REFUSED;
+        }
+        c->held_since = 0;
         s->status.messages_in++;
         PROBE4(publish, c->id, channel.p, channel.n, payload.n);
         writer_integer(&s->reply, topic ? (int64_t)topic_receivers(topic) : 0);
@@ -229,6 +261,10 @@ static void unsubscribe_one(struct client *c, struct gather *g, enum topic_kind 
                 return;
         }
         if (g)
+                block_end(c, sub, &g->batch);
+        else
+                block_end_now(c, sub); /* a transaction's other changes are told later */
+        if (g)
                 gather_add_change(s, &g->batch, kind, name, -1, topics_is_last(sub));
         transaction_unsubscribes(c, sub);
         client_topic_changes(c, sub->topic, false);
@@ -244,6 +280,7 @@ void command_end_subscription(struct client *c, struct buffer *batch, struct sub
         enum topic_kind kind = sub->topic->kind;
         struct bytes name = topic_name(sub->topic);
 
+        block_end(c, sub, batch);
         if (!transaction_keeps(c, sub) && batch)
                 gather_add_change(s, batch, kind, name, -1, topics_is_last(sub));
         client_topic_changes(c, sub->topic, false);

@@ -72,6 +72,8 @@ void deliver_settle(struct shard *s)
         d->run = NULL;
         PROBE4(deliver, topic_name(topic).p, topic->name_size, d->run_messages, topic->n_members);
         deliver_members(s, topic, topic, d->run_start, d->run_messages);
+        if (topic->remote_mask & TOPIC_HELD)
+                s->status.block_messages += (uint64_t)topic->n_holds * d->run_messages;
 }
 
 /* Whether every stage that the topic's members need has room for one more frame. */
@@ -145,6 +147,8 @@ static void deliver_once(struct shard *s, struct topic *topic, struct topic *to,
         deliver_encode(d, topic, channel, payload);
         PROBE4(deliver, channel.p, channel.n, 1, topic->n_members);
         deliver_members(s, topic, to, start, 1);
+        if (topic->remote_mask & TOPIC_HELD)
+                s->status.block_messages += topic->n_holds;
 }
 
 static void deliver_run(struct shard *s, struct topic *topic, struct bytes payload)

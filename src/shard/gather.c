@@ -135,14 +135,25 @@ void gather_tell(struct shard *s, const struct buffer *batch)
                 gather_send_interest(s, s->peers, &nobody, batch);
 }
 
-void gather_add_change(struct shard *s, struct buffer *batch, enum topic_kind kind, struct bytes name,
-                       int32_t n, bool last)
+static void gather_limit_batch(struct shard *s, struct buffer *batch)
 {
         if (buffer_size(batch) > GATHER_BATCH_MAX) {
                 gather_tell(s, batch);
                 buffer_deinit(batch);
         }
+}
+
+void gather_add_change(struct shard *s, struct buffer *batch, enum topic_kind kind, struct bytes name,
+                       int32_t n, bool last)
+{
+        gather_limit_batch(s, batch);
         interest_put(batch, kind, name, n, last);
+}
+
+void gather_add_hold(struct shard *s, struct buffer *batch, enum topic_kind kind, struct bytes name, bool holds)
+{
+        gather_limit_batch(s, batch);
+        interest_put_hold(batch, kind, name, holds);
 }
 
 static void gather_send_query(struct shard *s, uint64_t targets, const struct message_ask *ask, uint32_t kind,

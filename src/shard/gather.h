@@ -76,5 +76,9 @@ struct gather *gather_free(struct gather *gather);
 void gather_add_change(struct shard *shard, struct buffer *batch, enum topic_kind kind, struct bytes name,
                        int32_t n, bool last);
 
+/* Adds to a batch that this shard holds a topic back, or no longer does; in the same way. */
+void gather_add_hold(struct shard *shard, struct buffer *batch, enum topic_kind kind, struct bytes name,
+                     bool holds);
+
 /* Tells all other shards a batch of changes, unanswered. */
 void gather_tell(struct shard *shard, const struct buffer *batch);

@@ -47,6 +47,12 @@ struct info {
         _(lost_conflate)                                                                                       \
         _(spooled_clients)                                                                                     \
         _(spooled_bytes)                                                                                       \
+        _(block_holds)                                                                                         \
+        _(block_held)                                                                                          \
+        _(block_holds_ever)                                                                                    \
+        _(block_waits)                                                                                         \
+        _(block_messages)                                                                                      \
+        _(block_timeouts)                                                                                      \
         SHARD_LIMITS(_)
 
 static void info_add(struct shard_status *sum, const struct shard_status *one)
@@ -214,6 +220,12 @@ static void info_broker(struct buffer *b, const struct info *info)
 #define INFO_LIMIT(_name) info_number(b, #_name, info->sum._name);
         SHARD_LIMITS(INFO_LIMIT)
 #undef INFO_LIMIT
+        info_number(b, "block_holds", info->sum.block_holds);
+        info_number(b, "block_held", info->sum.block_held);
+        info_number(b, "block_holds_ever", info->sum.block_holds_ever);
+        info_number(b, "block_waits", info->sum.block_waits);
+        info_number(b, "block_messages", info->sum.block_messages);
+        info_number(b, "block_timeouts", info->sum.block_timeouts);
 }
 
 /* In the order in which they are written. */

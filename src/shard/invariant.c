@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "pubsub/access.h"
+#include "shard/block.h"
 #include "shard/client.h"
 #include "shard/gather.h"
 #include "shard/spool.h"
@@ -33,8 +34,8 @@ static void invariant_transaction(const struct client *c)
                 assert(!t->spoilt || list_empty(&t->queue));
                 break;
         case TRANSACTION_PROMISES:
-                assert(c->wait == CLIENT_GATHERS || c->wait == CLIENT_GATED || c->wait == CLIENT_RATED ||
-                       c->wait == CLIENT_YIELDS || c->wait == CLIENT_VERIFIES);
+                assert(c->wait == CLIENT_GATHERS || c->wait == CLIENT_GATED || c->wait == CLIENT_HELD ||
+                       c->wait == CLIENT_RATED || c->wait == CLIENT_YIELDS || c->wait == CLIENT_VERIFIES);
                 assert(!list_empty(&t->queue) && !transaction_holds(c));
                 break;
         case TRANSACTION_RUNS:
@@ -81,6 +82,10 @@ static void invariant_open(const struct shard *s, const struct client *c)
                 break;
         case CLIENT_RATED:
                 assert(!c->gather && !waits && timer_is_started(&c->timers[CLIENT_TIMER_RATE]));
+                break;
+        case CLIENT_HELD:
+                assert(!c->gather);
+                block_assert_waits(c);
                 break;
         case CLIENT_YIELDS:
                 assert(!c->gather && waits && s->busy);
@@ -131,6 +136,7 @@ void shard_assert_invariants(const struct shard *s)
                 output += c->output;
                 n++;
         }
+        block_assert_invariants(s);
         assert(pthread_equal(s->owner, pthread_self())); /* known failure 39 */
         assert(n == s->status.clients);
         assert(output == s->output);

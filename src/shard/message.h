@@ -25,6 +25,7 @@ enum message_type {
         MESSAGE_POLICY_TAKEN, /* shard -> control: it uses none but the newest that came; no body */
         MESSAGE_VERIFY,       /* shard -> control: message_verify; answered by MESSAGE_VERIFIED, once */
         MESSAGE_VERIFIED,     /* control -> shard: message_verified */
+        MESSAGE_TIMED_OUT,    /* shard -> shard: message_timed_out, then a batch that ends holds */
         MESSAGE_ADDRESS,      /* shard -> shard: reactor_address, by which the receiver may wake the sender */
 };
 
@@ -103,6 +104,13 @@ struct message_stop {
         uint64_t deadline; /* monotonic ns: clients that have not taken their output are closed then */
 };
 
+/* A client for which publishers waited too long. */
+struct message_timed_out {
+        uint64_t client; /* its id */
+        pid_t pid;
+        uid_t uid;
+};
+
 struct message_policy {
         const struct policy *policy;
 };
@@ -169,6 +177,10 @@ struct shard_status {
         uint64_t lost_drop_oldest, lost_drop_newest,
                 lost_conflate;                   /* messages, by the policy that dropped them */
         uint64_t spooled_clients, spooled_bytes; /* who may lose more, now, and what waits for them */
+        uint64_t block_holds, block_holds_ever;  /* of subscriptions that hold publishers back: now, so far */
+        uint64_t block_held, block_waits;        /* publishers that wait for that now; times that one had to */
+        uint64_t block_messages;                 /* delivered to a subscription in spite of its hold */
+        uint64_t block_timeouts;                 /* clients disconnected for it */
         uint64_t protocol_errors;
         uint64_t denied_publish, denied_subscribe, denied_admin; /* commands */
         uint64_t denied_connections;                             /* of strangers, by abstract sockets */

@@ -17,6 +17,7 @@
 #include "mesh/waker.h"
 #include "pubsub/interest.h"
 #include "shard/auth.h"
+#include "shard/block.h"
 #include "shard/client.h"
 #include "shard/command.h"
 #include "shard/gather.h"
@@ -137,7 +138,16 @@ static void shard_on_interest(struct shard *s, unsigned source, struct bytes bod
         const struct message_ask *ask = (const void *)body.p;
 
         interest_apply(s->topics, source, bytes_of(body.p + sizeof(*ask), body.n - sizeof(*ask)));
+        block_applied(s, NULL);
         shard_answer(s, source, ask, NULL, 0);
+}
+
+static void shard_on_timed_out(struct shard *s, unsigned source, struct bytes body)
+{
+        const struct message_timed_out *m = (const void *)body.p;
+
+        interest_apply(s->topics, source, bytes_of(body.p + sizeof(*m), body.n - sizeof(*m)));
+        block_applied(s, m);
 }
 
 static void shard_on_query(struct shard *s, unsigned source, struct bytes body)
@@ -208,6 +218,7 @@ static void shard_on_policy(struct shard *s, const struct message_policy *m)
         list_for_each (i, &s->clients)
                 spool_use_policy(container_of(i, struct client, all));
         auth_review(s);
+        block_policy(s);
         port_send(s->port, s->options.n_shards, MESSAGE_POLICY_TAKEN, 0, PORT_UNCOUNTED);
 }
 
@@ -247,6 +258,9 @@ static void shard_on_message(void *arg, const struct port_message *m)
                 break;
         case MESSAGE_VERIFIED:
                 auth_on_verified(s, m->data);
+                break;
+        case MESSAGE_TIMED_OUT:
+                shard_on_timed_out(s, m->source, body);
                 break;
         case MESSAGE_ADDRESS:
                 shard_on_address(s, m->source, m->data);
@@ -357,6 +371,7 @@ static void shard_flushed(struct shard *s, struct client *c)
                 client_close_at_limit(c);
                 return;
         }
+        block_flushed(s, c, bytes);
         if (c->spool)
                 return;
         spool_trim_cut(out);
@@ -510,14 +525,17 @@ static int shard_turn_unchecked(struct shard *s)
         }
         shard_tell_closed(s);
         resumed = shard_resume_gated(s, port_flush(s->port));
+        if (s->stop == SHARD_RUNS)
+                resumed |= shard_resume(s, &s->released, 0);
         r = shard_flush(s);
         if (r < 0)
                 return error_trace(r);
+        block_tick(s);
         shard_tick(s);
         if (n || drained)
                 s->last_work = s->now;
         s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded) ||
-                  !list_empty(&s->ended) || permit_is_behind(s);
+                  !list_empty(&s->ended) || (!list_empty(&s->released) && !PLANTED(28)) || permit_is_behind(s);
         return 0;
 }
 
@@ -538,6 +556,8 @@ static void shard_init_lists(struct shard *s)
 {
         list_init(&s->dirty);
         list_init(&s->clients);
+        list_init(&s->blocks);
+        list_init(&s->released);
         list_init(&s->yielded);
         list_init(&s->ended);
         list_init(&s->lingering);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pubsub/contain.h"
 #include "pubsub/glob.h"
 #include "resp/writer.h"
 #include "util/mem.h"
@@ -32,6 +33,21 @@ uint32_t slow_rule_for(const struct policy *policy, const char *path, struct byt
         for (unsigned i = 0; i < policy->n_slow; i++)
                 if (rule_is_for(&policy->slow[i], path) && rule_fits(&policy->slow[i], channel))
                         return i;
+        return SLOW_NO_RULE;
+}
+
+uint32_t slow_rule_for_pattern(const struct policy *policy, const char *path, struct bytes pattern,
+                               size_t *steps)
+{
+        for (unsigned i = 0; i < policy->n_slow; i++) {
+                const struct slow_rule *rule = &policy->slow[i];
+
+                if (!rule_is_for(rule, path))
+                        continue;
+                if (!rule->n_channels ||
+                    contain_check(pattern, rule->channels, rule->n_channels, steps, NULL) == CONTAIN_YES)
+                        return i;
+        }
         return SLOW_NO_RULE;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "reactor/outq.h"
@@ -45,6 +46,11 @@ struct slow {
 
 /* The rule for a listener's clients and a channel. Return: its index; SLOW_NO_RULE: none fits. */
 uint32_t slow_rule_for(const struct policy *policy, const char *path, struct bytes channel);
+
+/* Likewise the first rule that fits every channel which the pattern matches, as far as the steps, of
+ * pubsub/contain, tell that; they are used up. */
+uint32_t slow_rule_for_pattern(const struct policy *policy, const char *path, struct bytes pattern,
+                               size_t *steps);
 
 /* Whether messages under the rule may be dropped. */
 static inline bool slow_drops(const struct policy *policy, uint32_t rule)

@@ -70,6 +70,8 @@ struct shard {
         struct list clients; /* all, by client.all */
         struct table clients_by_id;
         struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
+        struct list blocks;    /* of struct block: who makes publishers wait */
+        struct list released;  /* clients whose hold ended, to be served; by client.waiting */
         struct list yielded;   /* clients that were served enough for one turn, by client.waiting */
         struct list ended;     /* clients that hung up, by client.waiting */
         struct list lingering; /* by client.linger, earliest deadline first */

@@ -47,6 +47,12 @@
         _(lost_conflate)                                                                                       \
         _(spooled_clients)                                                                                     \
         _(spooled_bytes)                                                                                       \
+        _(block_holds)                                                                                         \
+        _(block_held)                                                                                          \
+        _(block_holds_ever)                                                                                    \
+        _(block_waits)                                                                                         \
+        _(block_messages)                                                                                      \
+        _(block_timeouts)                                                                                      \
         SHARD_LIMITS(_)
 
 /* Those that count anew from a reset, for INFO. BROKER STATUS counts from the start. */
@@ -71,6 +77,10 @@
         _(lost_drop_oldest)                                                                                    \
         _(lost_drop_newest)                                                                                    \
         _(lost_conflate)                                                                                       \
+        _(block_holds_ever)                                                                                    \
+        _(block_waits)                                                                                         \
+        _(block_messages)                                                                                      \
+        _(block_timeouts)                                                                                      \
         SHARD_LIMITS(_)
 
 /* This shard's, now. */
@@ -95,6 +105,7 @@ static struct shard_status status_of(const struct shard *s)
 
                 status.output_bytes += client_output(c);
                 status.bytes_out += c->stream.out.sent;
+                status.block_held += c->wait == CLIENT_HELD;
                 if (!c->spool)
                         continue;
                 status.spooled_clients++;

@@ -6,8 +6,9 @@
  * client's further bytes stay unparsed, as for any gather:
  *
  * 1. Nothing is executed. The other shards are told of every name in it that the client may subscribe to, and
- *    answer. Passwords in it are verified, one by one. Then the gates of all its PUBLISHes are looked at: if
- * one is closed the client waits for it and looks at all again. So it waits whole or runs whole.
+ *    answer. Passwords in it are verified, one by one. Then the holds and the gates of all its PUBLISHes are
+ *    looked at: if one is closed the client waits for it and looks at all again. So it waits whole or runs
+ * whole.
  * 2. All commands run in one go, inside of one call. A subscription is made and ended in `topics` there and
  *    then, and the interest that the other shards know of is moved between the client and `promised`, so they
  *    need not be told. Every reply is held back, and so is every message to this client.
@@ -378,6 +379,22 @@ static bool transaction_charge(struct client *c)
         return limits_charge(c, n, bytes);
 }
 
+/* Makes the client wait if a slow subscriber holds a channel of one of its PUBLISHes back. Return: whether it
+ * waits. */
+static bool transaction_waits(struct client *c)
+{
+        if (!topics_n_holds(c->shard->topics))
+                return false;
+        list_for_each (i, &c->transaction->queue) {
+                const struct queued *q = container_of(i, struct queued, link);
+
+                if (queued_publishes(q) &&
+                    command_publish_waits(c, q->argv[1], q->command->run == command_spublish))
+                        return true;
+        }
+        return false;
+}
+
 /* ------------------------------------------------------------------ step 2 */
 
 void transaction_subscribed(struct client *c, const struct subscription *subscription)
@@ -489,6 +506,7 @@ static void transaction_run(struct client *c)
         struct transaction *t = c->transaction;
 
         t->step = TRANSACTION_RUNS;
+        c->held_since = 0;
         deliver_settle(c->shard); /* what was published before comes before the reply */
         c->messages = &t->messages;
         while (c->end == CLIENT_OPEN && !list_empty(&t->queue)) {
@@ -572,7 +590,7 @@ static bool transaction_go_on(struct client *c)
         if (c->shard->stop != SHARD_RUNS && (runs || !list_empty(&t->open)))
                 return false; /* nothing is executed and nobody is asked any more */
         if (runs) {
-                if (transaction_verify(c))
+                if (transaction_verify(c) || transaction_waits(c))
                         return false;
                 gates = transaction_gates(c);
                 if (gates) {

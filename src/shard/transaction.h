@@ -20,7 +20,7 @@
 
 enum transaction_step {
         TRANSACTION_QUEUES,   /* between MULTI and EXEC */
-        TRANSACTION_PROMISES, /* EXEC was said; nothing is executed: waits for other shards, or for a gate */
+        TRANSACTION_PROMISES, /* EXEC was said; nothing is executed: waits for other shards, a gate or a hold */
         TRANSACTION_RUNS,     /* executes, inside of one call: no other client sees this step */
         TRANSACTION_ENDS,     /* all is executed; waits for other shards; the reply is held back */
 };
