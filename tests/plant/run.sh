@@ -35,6 +35,9 @@ bugs='
 23 a frame of which a part was sent is dropped with others
 24 a loss is told at the end of what waits, not in its place
 25 what was lost before a client asked for notices is told
+28 a shard sleeps although publishers need wait no more
+29 a hold that comes back stops those who waited for the last one
+30 a publisher waits for its own subscription
 34 a client publishes that has to authenticate first
 35 an answer about a secret that is no more lets a client in
 '
@@ -72,11 +75,13 @@ for n in "$@"; do
         # shellcheck disable=SC2086
         build test-auth "$src/tests/shard/test-auth.c" $support || exit 1
         # shellcheck disable=SC2086
+        build test-block "$src/tests/shard/test-block.c" $support || exit 1
+        # shellcheck disable=SC2086
         build sim "$src/tests/sim/sim.c" $support || exit 1
         # shellcheck disable=SC2086
         build slow "$src/tests/sim/slow.c" $support || exit 1
         by=
-        for test in test-topics test-outq test-uring test-shard test-auth sim slow test-port; do
+        for test in test-topics test-outq test-uring test-shard test-auth sim slow test-block test-port; do
                 timeout 120 "$work/$test" >"$work/log" 2>&1 && continue
                 by=$test
                 break

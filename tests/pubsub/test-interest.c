@@ -91,8 +91,39 @@ START_TEST(a_small_change_takes_three_bytes_and_its_name)
 }
 END_TEST
 
+/* Holds are of topics that the batch, or an earlier one, made known, and end before these do. */
+START_TEST(holds_travel_in_order_with_interest)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct buffer batch = { 0 };
+
+        interest_put(&batch, TOPIC_CHANNEL, bytes_str("news"), 1, false);
+        interest_put_hold(&batch, TOPIC_CHANNEL, bytes_str("news"), true);
+        interest_put(&batch, TOPIC_PATTERN, bytes_str("n*"), 2, false);
+        interest_put_hold(&batch, TOPIC_PATTERN, bytes_str("n*"), true);
+        interest_put(&batch, TOPIC_PATTERN, bytes_str("n*"), -1, false);
+        interest_apply(topics, 5, buffer_view(&batch));
+        ck_assert_uint_eq(topics_n_holds(topics), 2);
+        ck_assert(topic_mask(topics_route(topics, bytes_str("news"))) == (TOPIC_HELD | 1u << 5));
+        ck_assert(topic_mask(topics_route(topics, bytes_str("nobody"))) == (TOPIC_HELD | 1u << 5));
+        ck_assert_uint_eq(topic_remote_mask(topics_route(topics, bytes_str("nobody"))), 1u << 5);
+
+        buffer_consume(&batch, buffer_size(&batch));
+        interest_put_hold(&batch, TOPIC_PATTERN, bytes_str("n*"), false);
+        interest_put(&batch, TOPIC_PATTERN, bytes_str("n*"), -1, true);
+        interest_put_hold(&batch, TOPIC_CHANNEL, bytes_str("news"), false);
+        interest_apply(topics, 5, buffer_view(&batch));
+        ck_assert_uint_eq(topics_n_holds(topics), 0);
+        ck_assert_uint_eq(topic_mask(topics_route(topics, bytes_str("news"))), 1u << 5);
+        ck_assert_ptr_null(topics_route(topics, bytes_str("nobody")));
+        buffer_deinit(&batch);
+        topics_free(topics);
+}
+END_TEST
+
 static void add(TCase *tests)
 {
+        tcase_add_test(tests, holds_travel_in_order_with_interest);
         tcase_add_test(tests, a_batch_is_applied_whole_and_in_order);
         tcase_add_test(tests, an_empty_batch_changes_nothing);
         tcase_add_test(tests, counts_and_names_of_every_size_come_through);

@@ -475,8 +475,73 @@ START_TEST(an_unsubscribe_storm_is_linear)
 }
 END_TEST
 
+/* ---------------------------------------------------------------------------------------- holds */
+
+START_TEST(a_publisher_sees_the_oldest_hold_that_is_not_its_own)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct subscriber a, b;
+        struct topic *topic;
+
+        subscriber_init(&a, 0);
+        subscriber_init(&b, 0);
+        join(topics, &a, TOPIC_CHANNEL, "news");
+        join(topics, &b, TOPIC_PATTERN, "n*");
+        topic = route(topics, "news");
+        ck_assert_ptr_null(topic_hold(topic, &a, UINT64_MAX));
+        ck_assert(topics_hold(topics, topics_subscription(topics, &a, TOPIC_CHANNEL, bytes_str("news")), NULL));
+        topic = route(topics, "news");
+        ck_assert_ptr_null(topic_hold(topic, &a, UINT64_MAX));
+        ck_assert_uint_eq(topic_hold(topic, &b, UINT64_MAX)->since, 1);
+        ck_assert_ptr_null(topic_hold(topic, &b, 0));
+        ck_assert(topics_hold(topics, topics_subscription(topics, &b, TOPIC_PATTERN, bytes_str("n*")), NULL));
+        topic = route(topics, "news");
+        ck_assert_uint_eq(topic_hold(topic, &a, UINT64_MAX)->since, 2);
+        ck_assert_ptr_null(topic_hold(topic, &a, 1));
+        ck_assert_ptr_eq(topic_hold(topic, &b, UINT64_MAX)->by, &a);
+
+        topics_remote_add(topics, 3, TOPIC_CHANNEL, bytes_str("news"), 1);
+        topics_remote_hold(topics, 3, TOPIC_CHANNEL, bytes_str("news"));
+        topic = route(topics, "news");
+        ck_assert_uint_eq(topic_hold(topic, &a, UINT64_MAX)->shard, 3);
+        topics_remote_release(topics, 3, TOPIC_CHANNEL, bytes_str("news"));
+        topics_remote_remove(topics, 3, TOPIC_CHANNEL, bytes_str("news"), 1, true);
+        ck_assert(topics_release(topics, topics_subscription(topics, &b, TOPIC_PATTERN, bytes_str("n*"))));
+        ck_assert(topics_release(topics, topics_subscription(topics, &a, TOPIC_CHANNEL, bytes_str("news"))));
+        ck_assert_uint_eq(topic_mask(route(topics, "news")), 0);
+        leave(topics, &a, TOPIC_CHANNEL, "news");
+        leave(topics, &b, TOPIC_PATTERN, "n*");
+        topics_free(topics);
+}
+END_TEST
+
+START_TEST(who_waits_for_a_hold_is_released_in_order)
+{
+        struct topics *topics = topics_new(&key, 4);
+        struct list waiters[3];
+        struct subscription *s;
+        struct subscriber a;
+
+        subscriber_init(&a, 0);
+        s = join(topics, &a, TOPIC_SHARD, "news");
+        topics_hold(topics, s, NULL);
+        for (int i = 0; i < 3; i++)
+                list_add_tail(&s->hold->waiting, &waiters[i]);
+        ck_assert(list_empty(topics_released(topics)));
+        topics_release(topics, s);
+        for (int i = 0; i < 3; i++) {
+                ck_assert_ptr_eq(topics_released(topics)->next, &waiters[i]);
+                list_del(&waiters[i]);
+        }
+        leave(topics, &a, TOPIC_SHARD, "news");
+        topics_free(topics);
+}
+END_TEST
+
 static void add(TCase *tests)
 {
+        tcase_add_test(tests, a_publisher_sees_the_oldest_hold_that_is_not_its_own);
+        tcase_add_test(tests, who_waits_for_a_hold_is_released_in_order);
         tcase_add_test(tests, a_pending_subscription_counts_but_receives_nothing);
         tcase_add_test(tests, a_pending_pattern_routes_nothing_until_it_is_live);
         tcase_add_test(tests, a_pending_subscription_of_another_keeps_one_from_being_last);

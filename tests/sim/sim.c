@@ -8,8 +8,9 @@
  * Checked at every step: no shard sleeps with something announced to it and no wake under way. Checked in every
  * client's stream: replies in order and of the right kind, nothing before its acknowledgement or after the end
  * of a subscription, each publisher's messages in the order sent across channels, patterns and shard channels,
- * none inside of the reply of EXEC, none of the same shard between those of an EXEC. In the end, when everybody
- * sleeps: what had to be delivered was, once; every buffer is freed.
+ * none inside of the reply of EXEC, none of the same shard between those of an EXEC. Whenever everybody sleeps:
+ * all shards agree on which topics are held back, and by whom. In the end, when everybody has read: nothing is
+ * held, what had to be delivered was, once, and every buffer is freed.
  *
  *      sim [--seeds N] [--first SEED] [--verbose]
  */
@@ -25,9 +26,12 @@
 #include "pubsub/glob.h"
 #include "pubsub/topics.h"
 #include "shard/message.h"
+#include "shard/policy.h"
+#include "shard/state.h"
 #include "support/cluster.h"
 #include "util/clock.h"
 #include "util/hash.h"
+#include "util/log.h"
 #include "util/mem.h"
 #include "util/prng.h"
 
@@ -133,6 +137,10 @@ struct sim {
         unsigned running;
         unsigned percent_deaths, percent_slow;
         uint64_t deliveries, turns;
+        struct slow_rule rules[2][2]; /* of each policy */
+        struct policy policies[2];
+        bool blocks; /* subscribers make publishers wait */
+        uint64_t holds, waits;
 };
 
 static struct sim *current; /* for makecontext, which passes no pointers */
@@ -204,6 +212,40 @@ static void check_wakes(struct sim *sim)
                 if (!sim->cl.stopped[i] && sim->asleep[i] && sim->cl.wakes[i] == sim->wakes_seen[i] &&
                     port_ready(mesh_port(sim->cl.mesh, i)))
                         sim_fail(sim, "a shard sleeps with something announced to it", i);
+}
+
+/* That a topic is held back by another shard is so, and what a shard holds back the others know. */
+static void check_topic_holds(struct sim *sim, unsigned shard, const struct topic *topic)
+{
+        list_for_each (i, &topic->holds) {
+                const struct hold *hold = container_of(i, struct hold, link);
+                const struct topic *held = hold->by ? topic
+                                                    : topics_find(sim->cl.shards[hold->shard]->topics,
+                                                                  topic->kind, topic_name(topic));
+
+                if (!held || !held->n_holds)
+                        sim_fail(sim, "a shard thinks that another one holds a topic back", shard);
+        }
+        for (unsigned i = 0; topic->n_holds && i < sim->cl.n_shards; i++) {
+                const struct topic *other =
+                        topics_find(sim->cl.shards[i]->topics, topic->kind, topic_name(topic));
+
+                if (!other || (i != shard && !holds_of_shard(other, shard)))
+                        sim_fail(sim, "a shard holds a topic back and another one does not know", shard);
+        }
+}
+
+/* While everybody sleeps. */
+static void check_holds(struct sim *sim)
+{
+        for (unsigned i = 0; i < sim->cl.n_shards; i++)
+                for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++) {
+                        struct topic *topic;
+                        size_t pos = 0;
+
+                        while ((topic = topics_next(sim->cl.shards[i]->topics, kind, &pos)))
+                                check_topic_holds(sim, i, topic);
+                }
 }
 
 /* ------------------------------------------------------------------ what a client says */
@@ -656,6 +698,43 @@ static void client_hear(struct sim *sim, struct client *c)
         }
 }
 
+/* ------------------------------------------------------------------ rules for slow consumers */
+
+static const struct bytes block_channels[] = { BYTES_LITERAL("a*") };
+
+/* Marks that small output passes. The clock stands while clients act, so nobody's time is up. */
+static void sim_make_policies(struct sim *sim)
+{
+        sim->blocks = below(sim, 2);
+        for (unsigned i = 0; i < 2; i++) {
+                sim->rules[i][0] = (struct slow_rule){ .action = SLOW_BLOCK,
+                                                       .channels = block_channels,
+                                                       .n_channels = 1,
+                                                       .bytes = below(sim, 300),
+                                                       .block_ns = NSEC_PER_SEC };
+                sim->rules[i][1] = (struct slow_rule){ .action = SLOW_BLOCK,
+                                                       .bytes = below(sim, 1000),
+                                                       .block_ns = NSEC_PER_SEC };
+                sim->policies[i] =
+                        (struct policy){ .limits = { .request_bytes = 1 << 20, .output_hard = 1 << 20 },
+                                         .slow = sim->rules[i],
+                                         .n_slow = sim->blocks ? below(sim, 3) : 0 };
+        }
+}
+
+static void sim_change_policy(struct sim *sim)
+{
+        const struct policy *policy = &sim->policies[below(sim, 2)];
+
+        for (unsigned i = 0; i < sim->cl.n_shards; i++) {
+                struct message_policy *m =
+                        port_send(sim->cl.control, i, MESSAGE_POLICY, sizeof(*m), PORT_UNCOUNTED);
+
+                m->policy = policy;
+        }
+        port_flush(sim->cl.control);
+}
+
 /* ------------------------------------------------------------------ life */
 
 static void client_connect(struct sim *sim)
@@ -755,6 +834,8 @@ static void sim_step(struct sim *sim)
                 break;
         case 5:
                 hear_all(sim);
+                if (sim->blocks && !below(sim, 20))
+                        sim_change_policy(sim);
                 break;
         default:
                 run_any(sim);
@@ -762,18 +843,32 @@ static void sim_step(struct sim *sim)
         cluster_control(&sim->cl);
 }
 
-/* Everybody reads, and everything that is under way arrives. */
-static void sim_quiesce(struct sim *sim)
+/* Until everybody sleeps. */
+static void sim_rest(struct sim *sim)
 {
-        for (unsigned i = 0; i < sim->n_clients; i++)
-                if (sim->clients[i].alive)
-                        fake_accept(sim->cl.fakes[sim->clients[i].shard], sim->clients[i].fd, SIZE_MAX);
         for (unsigned n = 0; run_any(sim) || cluster_control(&sim->cl); n++) {
                 sim->step++;
                 if (n > STEPS_MAX)
                         sim_fail(sim, "it never comes to rest", 0);
         }
         sim->step++;
+        check_holds(sim);
+}
+
+/* Everybody reads, and everything that is under way arrives. */
+static void sim_quiesce(struct sim *sim)
+{
+        if (sim->blocks)
+                sim_rest(sim); /* with what slow readers hold back */
+        for (unsigned i = 0; i < sim->n_clients; i++)
+                if (sim->clients[i].alive)
+                        fake_accept(sim->cl.fakes[sim->clients[i].shard], sim->clients[i].fd, SIZE_MAX);
+        sim_rest(sim);
+        for (unsigned i = sim->live; sim->blocks && i < sim->n_clients; i++) {
+                /* who ended while it was held and does not read may hold others back, until its time is up */
+                cluster_advance(NSEC_PER_SEC);
+                sim_rest(sim);
+        }
         hear_all(sim);
 }
 
@@ -784,6 +879,8 @@ static void check_end(struct sim *sim)
 
                 if (!c->alive)
                         continue;
+                if (!cluster_is_open(&sim->cl, c->shard, c->fd))
+                        sim_fail(sim, "it was disconnected", i);
                 if (c->done_due != c->n_due)
                         sim_fail(sim, "replies are missing", i);
                 for (unsigned k = 0; k < c->n_intervals; k++) {
@@ -806,6 +903,15 @@ static void check_end(struct sim *sim)
         for (unsigned i = 0; i < sim->cl.n_shards; i++)
                 if (port_spilled(mesh_port(sim->cl.mesh, i)))
                         sim_fail(sim, "a backlog never left", i);
+        for (unsigned i = 0; i < sim->cl.n_shards; i++) {
+                const struct shard *s = sim->cl.shards[i];
+
+                for (unsigned k = 0; k < sim->n_clients; k++)
+                        if (sim->clients[k].alive && topics_n_holds(s->topics))
+                                sim_fail(sim, "a topic is held back although everybody read", k);
+                sim->holds += s->status.block_holds_ever;
+                sim->waits += s->status.block_waits;
+        }
 }
 
 static void sim_stop(struct sim *sim)
@@ -838,11 +944,12 @@ static void sim_init(struct sim *sim, uint64_t seed)
         options = (struct cluster_options){ .n_shards = 1 + below(sim, 4),
                                             .capacity = 2u << below(sim, 2),
                                             .backlog_bytes = below(sim, 2) ? 200 : 100000,
-                                            .output_max = 1 << 20,
-                                            .drain_budget = 1 + below(sim, 5) };
+                                            .drain_budget = 1 + below(sim, 5),
+                                            .policy = &sim->policies[0] };
+        sim_make_policies(sim);
         cluster_init(&sim->cl, &options);
         sim->percent_deaths = below(sim, 2) ? 0 : below(sim, 40);
-        sim->percent_slow = below(sim, 2) ? 0 : below(sim, 60);
+        sim->percent_slow = !sim->blocks && below(sim, 2) ? 0 : below(sim, 60);
         sim->clients = mem_zalloc(CLIENTS_MAX * sizeof(*sim->clients));
         for (unsigned i = 0; i < sim->cl.n_shards; i++) {
                 fake_on_block(sim->cl.fakes[i], fiber_on_block, sim);
@@ -878,8 +985,13 @@ static void sim_deinit(struct sim *sim)
         free(sim->publishes);
 }
 
+/* What happened in all runs; each must, somewhere. */
+struct totals {
+        uint64_t deliveries, holds, waits;
+};
+
 /* Return: a hash of everything that clients heard. */
-static uint64_t sim_run(uint64_t seed, uint64_t *deliveries)
+static uint64_t sim_run(uint64_t seed, struct totals *totals)
 {
         static struct sim sim;
         unsigned steps;
@@ -893,7 +1005,9 @@ static uint64_t sim_run(uint64_t seed, uint64_t *deliveries)
         check_end(&sim);
         sim_stop(&sim);
         hash = sim.hash;
-        *deliveries += sim.deliveries;
+        totals->deliveries += sim.deliveries;
+        totals->holds += sim.holds;
+        totals->waits += sim.waits;
         sim_deinit(&sim);
         return hash;
 }
@@ -904,7 +1018,8 @@ int main(int argc, char **argv)
                                                  { "first", required_argument, NULL, 'f' },
                                                  { "verbose", no_argument, NULL, 'v' },
                                                  { 0 } };
-        uint64_t n = 500, first = 1, deliveries = 0, ignored = 0;
+        uint64_t n = 500, first = 1;
+        struct totals totals = { 0 }, ignored = { 0 };
         int o;
 
         while ((o = getopt_long(argc, argv, "s:f:v", options, NULL)) != -1) {
@@ -917,15 +1032,21 @@ int main(int argc, char **argv)
                 else
                         return 2;
         }
+        log_set_level(LOG_LEVEL_ERROR);
         for (uint64_t seed = first; seed < first + n; seed++) {
-                uint64_t hash = sim_run(seed, &deliveries);
+                uint64_t hash = sim_run(seed, &totals);
 
                 if (seed % 50 == 0 && hash != sim_run(seed, &ignored)) {
                         fprintf(stderr, "sim: seed %llu ends in two states\n", (unsigned long long)seed);
                         return EXIT_FAILURE;
                 }
         }
-        printf("sim: %llu seeds from %llu on, %llu deliveries, nothing wrong\n", (unsigned long long)n,
-               (unsigned long long)first, (unsigned long long)deliveries);
-        return deliveries ? EXIT_SUCCESS : EXIT_FAILURE;
+        printf("sim: %llu seeds from %llu on, %llu deliveries, %llu holds, %llu publishers that waited for "
+               "one; "
+               "nothing wrong\n",
+               (unsigned long long)n, (unsigned long long)first, (unsigned long long)totals.deliveries,
+               (unsigned long long)totals.holds, (unsigned long long)totals.waits);
+        if (n >= 100 && !(totals.holds && totals.waits))
+                return EXIT_FAILURE;
+        return totals.deliveries ? EXIT_SUCCESS : EXIT_FAILURE;
 }
