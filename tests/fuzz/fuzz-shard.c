@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "shard/message.h"
+#include "shard/policy.h"
 #include "support/cluster.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -311,8 +312,22 @@ static void check_forgotten(struct play *p)
         }
 }
 
+/* Slow subscribers make publishers wait, from a few messages on. */
+static const struct slow_rule block_rules[] = {
+        { .action = SLOW_BLOCK, .bytes = 100, .block_ns = NSEC_PER_SEC },
+};
+
+static struct policy policy_of(uint8_t bounds)
+{
+        return (struct policy){ .limits = { .request_bytes = 1 << 20,
+                                            .output_hard = bounds & 16 ? 1 << 20 : 1000 },
+                                .slow = block_rules,
+                                .n_slow = bounds & 64 ? 1 : 0 };
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+        struct policy policy;
         struct play p = { .data = data, .end = data + size };
         uint8_t bounds;
 
@@ -321,11 +336,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         log_set_level(LOG_LEVEL_ERROR);
         bounds = take(&p);
         p.split = take(&p);
+        policy = policy_of(bounds);
         cluster_init(&p.cluster, &(struct cluster_options){ .n_shards = 1 + bounds % 4 % 3,
                                                             .capacity = bounds & 4 ? 64 : 2,
                                                             .backlog_bytes = bounds & 8 ? 1 << 20 : 100,
-                                                            .output_max = bounds & 16 ? 1 << 20 : 1000,
-                                                            .drain_budget = bounds & 32 ? 100 : 1 });
+                                                            .drain_budget = bounds & 32 ? 100 : 1,
+                                                            .policy = &policy });
         for (unsigned i = 0; i < p.cluster.n_shards; i++)
                 fake_split(p.cluster.fakes[i], p.split);
         for (unsigned i = 0; i < CLIENTS; i++)
