@@ -60,8 +60,7 @@ enum client_timer {
         CLIENT_TIMER_HANDSHAKE, /* it made no request yet: shard/timeout.h */
         CLIENT_TIMER_REQUEST,   /* a request of it may have begun and not ended */
         CLIENT_TIMER_IDLE,      /* it may be idle */
-        CLIENT_TIMER_BLOCK, /* publishers wait for it, and it did not come down to half of a rule's mark since
-                             */
+        CLIENT_TIMER_BLOCK,     /* publishers wait for it, and it did not come down to half of a rule's mark */
         _CLIENT_TIMER_N,
 };
 

@@ -847,7 +847,9 @@ static void expect_counters(char *text, size_t size, unsigned n, const char *say
                 "rejected_user_connects:0\r\nrequest_limit_closed:0\r\nquery_limit_closed:0\r\n"
                 "message_limit_refused:0\r\nsubscription_limit_refused:0\r\npattern_limit_refused:0\r\n"
                 "channel_limit_refused:0\r\nrate_limit_paused:0\r\nhandshake_timeouts:0\r\n"
-                "request_timeouts:0\r\nidle_timeouts:0\r\n",
+                "request_timeouts:0\r\nidle_timeouts:0\r\n"
+                "block_holds:0\r\nblock_held:0\r\nblock_holds_ever:0\r\nblock_waits:0\r\n"
+                "block_messages:0\r\nblock_timeouts:0\r\n",
                 n + 2, 2 * n + 3, bytes_in, bytes_out, n, 2 * n, sent, wakes);
 }
 
@@ -867,7 +869,7 @@ static void expect_lines(const char *heard, char *lines)
 START_TEST(info_sums_the_shards_up)
 {
         static const char say[] = "INFO clients stats broker\r\n";
-        char expected[1024], *heard;
+        char expected[2048], *heard;
         int sub[3], pub, asker, bad;
         unsigned last;
 
