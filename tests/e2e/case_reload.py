@@ -10,7 +10,7 @@ import socket
 import stat
 import tempfile
 
-from resp import Client, Failure, encode
+from resp import Client, Error, Failure, encode
 from suite import Missing, Skip, case, need, scale
 
 ONLY = "redis-server ends at SIGHUP"
@@ -328,6 +328,29 @@ def reload_changes_limits_of_clients_that_are_there(env):
             return "HTTP" in place.server.output()
 
     env.until("a notice by a shard, of which there is one in a second", noticed)
+    place.stop()
+
+
+@case(once=True, brokerd=ONLY)
+def reload_changes_limits_of_users_and_times(env):
+    """Lowered limits act on what comes next and on the time that passes; they end nothing else."""
+    place = Place(env).start()
+    clients = [place.connect() for _ in range(4)]
+    clients[0].subscribe("a", "b", "c")
+    place.applied(place.text("max_clients_per_user: 3", "max_subscriptions: 2", "publish_rate: 5"))
+    for c in clients:
+        c.quiet()
+    late = Client(place.server.path, handshake=False)
+    late.check(late.read("the refusal"), Error("ERR max number of clients per user reached"), "one too many")
+    late.close()
+    clients[0].expect_error("ERR max number of subscriptions per client reached", "SUBSCRIBE", "d")
+    clients[1].send_raw(encode("PUBLISH", "x", "y") * 400)
+    clients[1].expect_bytes(b":0\r\n" * 5, "what goes at once")
+    place.applied(place.text("idle_timeout: 300ms"))
+    clients[1].expect_bytes(b":0\r\n" * 395, "what waited for its rate, which is no more")
+    for c in clients[1:]:
+        c.eof("the end of an idle client")
+    clients[0].quiet()
     place.stop()
 
 
