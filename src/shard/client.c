@@ -225,6 +225,7 @@ void client_finish(struct client *c)
         client_teardown(c);
         c->end = CLIENT_FINISHING;
         client_grant_linger(c);
+        spool_wake(c);
         shard_touch(s, c); /* the flush finds it empty sooner or later, and closes it */
 }
 
@@ -309,6 +310,8 @@ void client_push_flush(struct client *c)
                 transaction_hold_reply(c);
         } else if (c->end == CLIENT_OPEN && !c->stream.failed && !c->killed) {
                 outq_copy(client_queue(c), &s->chunks, buffer_view(&s->reply));
+                if (c->spool)
+                        spool_wake(c);
                 shard_touch_first(s, c);
         }
         buffer_consume(&s->reply, buffer_size(&s->reply));
@@ -491,7 +494,7 @@ void client_on_hangup(struct client *c, int error)
 void client_on_drained(struct client *c)
 {
         if (c->spool) {
-                shard_touch(c->shard, c); /* the flush goes on with it */
+                spool_wake(c); /* the flush goes on with it */
                 return;
         }
         timers_stop(&c->shard->timers, &c->timers[CLIENT_TIMER_SOFT]);

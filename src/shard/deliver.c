@@ -96,6 +96,7 @@ static void deliver_make_room(struct shard *s, const struct topic *topic, size_t
                 if (!topic->n_protocol[p] || (stage && stage->cap - stage->used >= size))
                         continue;
                 stage_unref(stage);
+                d->replaced = true;
                 d->stage[p] = stage_new(&s->stages, (uint32_t)size);
                 d->stage[p]->shared = d->stage[p]->frames = true;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pubsub/topics.h"
@@ -27,6 +28,7 @@ struct deliver {
         uint32_t run_messages;
         uint32_t run_frame; /* bytes of its last frame, the same in every stage */
         size_t run_payload; /* of which are payload */
+        bool replaced;      /* a stage was, since the last flush */
 };
 
 /* The stages that frames go to; slices of one are at most this long. */

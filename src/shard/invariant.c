@@ -57,7 +57,8 @@ static void invariant_open(const struct shard *s, const struct client *c)
         assert(c->messages == (transaction_answers(c) ? &c->transaction->messages
                                : c->spool             ? &c->spool->intake
                                                       : &c->stream.out));
-        assert(!c->spool || !c->spool->intake.n || c->stream.failed || c->killed);
+        assert(!c->spool || !c->spool->intake.n || c->spool->stalled || c->stream.failed || c->killed);
+        assert(!c->spool || !c->spool->stalled || c->stream.writing || c->stream.failed);
         if (s->stop != SHARD_RUNS)
                 return; /* the end of the stop ends them all */
         if (c->stream.failed)

@@ -386,6 +386,8 @@ static int shard_flush(struct shard *s)
         struct list now;
         int r;
 
+        if (s->deliver.replaced)
+                spool_wake_all(s);
         list_swap(&now, &s->dirty);
         list_for_each (i, &now) {
                 struct client *c = container_of(i, struct client, dirty);
@@ -555,6 +557,7 @@ int shard_turn(struct shard *s)
 static void shard_init_lists(struct shard *s)
 {
         list_init(&s->dirty);
+        list_init(&s->stalled);
         list_init(&s->clients);
         list_init(&s->blocks);
         list_init(&s->released);

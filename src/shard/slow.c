@@ -9,6 +9,7 @@
 #include "pubsub/contain.h"
 #include "pubsub/glob.h"
 #include "resp/writer.h"
+#include "util/hash.h"
 #include "util/mem.h"
 
 #define SLOW_PIECES_KEPT 64 /* room for pieces that a slice keeps from turn to turn */
@@ -65,6 +66,20 @@ uint64_t slow_from(const struct policy *policy, const char *path)
                         from = bytes;
         }
         return from;
+}
+
+uint64_t slow_bytes(const struct policy *policy, const char *path)
+{
+        uint64_t least = UINT64_MAX;
+
+        for (unsigned i = 0; i < policy->n_slow; i++) {
+                const struct slow_rule *rule = &policy->slow[i];
+
+                if (slow_drops(policy, i) && rule->action != SLOW_CONFLATE && rule_is_for(rule, path) &&
+                    rule->bytes < least)
+                        least = rule->bytes;
+        }
+        return least;
 }
 
 /* ------------------------------------------------------------------ pieces */
@@ -175,11 +190,15 @@ static void slow_drop(struct slow_slice *s)
         s->cap = 0;
 }
 
+static struct slow_slice *slow_place(struct slow *slow, const struct slice *slice)
+{
+        return &slow->slices[hash_word((uintptr_t)slice->stage + slice->off) % SLOW_REMEMBERED];
+}
+
 unsigned slow_pieces(struct slow *slow, const struct policy *policy, const char *path,
                      const struct slice *slice, const struct piece **piecesp)
 {
-        struct slow_slice *s =
-                slice->stage->shared ? &slow->slices[slice->off / 64 % SLOW_REMEMBERED] : &slow->own;
+        struct slow_slice *s = slice->stage->shared ? slow_place(slow, slice) : &slow->own;
 
         if (!slice->stage->shared || s->slice.stage != slice->stage || s->slice.off != slice->off ||
             s->slice.len != slice->len || s->path != path) {

@@ -63,6 +63,10 @@ static inline bool slow_drops(const struct policy *policy, uint32_t rule)
  * is no rule for that. It is so low that nothing need be dropped there yet. */
 uint64_t slow_from(const struct policy *policy, const char *path);
 
+/* The fewest bytes that a rule which drops above that has for a listener's clients; UINT64_MAX: there is none.
+ */
+uint64_t slow_bytes(const struct policy *policy, const char *path);
+
 /* Takes a slice of frames to pieces. Return: their number; they are valid until the next call. */
 unsigned slow_pieces(struct slow *slow, const struct policy *policy, const char *path,
                      const struct slice *slice, const struct piece **piecesp);

@@ -20,6 +20,8 @@
 #include "util/plant.h"
 
 #define SPOOL_OFFER_MAX (64 * 1024) /* bytes of entries in one flush */
+#define SPOOL_STALL_MIN                                                                                        \
+        (16 * DELIVER_STAGE_BYTES) /* bytes of the rules and limits of a client that may be stalled */
 
 /* Of memory, besides what an entry holds; blocks are up to 16 bytes larger than what was asked for, and have a
  * head of 8. */
@@ -618,6 +620,40 @@ static void spool_take_back(struct client *c)
         spool_own_rest(c);
 }
 
+/* A stage more is nothing to what its rules and limits let wait, so it may be late. */
+static bool spool_may_stall(const struct client *c)
+{
+        const struct policy_limits *limits = &c->shard->policy->limits;
+
+        if (limits->output_hard < SPOOL_STALL_MIN ||
+            (limits->output_soft && limits->output_soft < SPOOL_STALL_MIN))
+                return false;
+        return c->end == CLIENT_OPEN && !c->transaction && list_empty(&c->dirty) &&
+               slow_bytes(c->shard->policy, c->path) >= SPOOL_STALL_MIN;
+}
+
+static void spool_stall(struct client *c)
+{
+        list_add_tail(&c->shard->stalled, &c->dirty);
+        c->spool->stalled = true;
+}
+
+void spool_wake(struct client *c)
+{
+        if (!c->spool || (!c->spool->stalled && !list_empty(&c->dirty)))
+                return;
+        c->spool->stalled = false;
+        list_del(&c->dirty);
+        shard_touch(c->shard, c);
+}
+
+void spool_wake_all(struct shard *s)
+{
+        while (!list_empty(&s->stalled))
+                spool_wake(list_first(&s->stalled, struct client, dirty));
+        s->deliver.replaced = false;
+}
+
 void spool_keep(struct client *c)
 {
         struct spool *sp = c->spool;
@@ -637,6 +673,8 @@ void spool_keep(struct client *c)
                 spool_free(c);
         else if (!c->stream.writing)
                 shard_touch(c->shard, c);
+        else if (spool_may_stall(c))
+                spool_stall(c);
 }
 
 /* ------------------------------------------------------------------ changes */
@@ -731,7 +769,8 @@ void spool_assert(const struct client *c)
         const struct spool *sp = c->spool;
         size_t bytes = 0, ruled = 0;
 
-        assert(!sp->offered && !sp->joined && !sp->intake.n && sp->n_rules == c->shard->policy->n_slow);
+        assert(!sp->offered && !sp->joined && (!sp->intake.n || sp->stalled) &&
+               sp->n_rules == c->shard->policy->n_slow);
         list_for_each (link, &sp->entries) {
                 assert_entry(c, entry_of(link));
                 bytes += entry_of(link)->bytes;

@@ -19,6 +19,9 @@
  * flush is offered the front of the entries, and what the kernel does not take stays an entry; then the intake
  * is taken apart, and the rules for slow subscribers act.
  *
+ * A client that takes nothing at all is left alone meanwhile: its intake only refers to the stage that is
+ * filled for others anyway, and is taken apart when that stage is full, or when the client is woken.
+ *
  * All of it counts as the client's output, by the memory that it takes.
  */
 
@@ -64,6 +67,7 @@ struct spool {
         size_t bytes;   /* that the entries count for */
         size_t offered; /* during a flush: bytes of entries in stream.out */
         size_t joined;  /* bytes of the intake behind them */
+        bool stalled;   /* in shard.stalled */
         bool lost;      /* it was logged that messages are dropped */
 };
 
@@ -81,6 +85,10 @@ void spool_keep(struct client *c);
 
 /* Whether what a flush has left behind of a client that is not spooled is to be. */
 bool spool_is_needed(const struct client *c);
+
+/* A stalled client has to be flushed again. Nothing for others. */
+void spool_wake(struct client *c);
+void spool_wake_all(struct shard *shard);
 
 /* Before client_wishes() changes: what is queued was queued before. */
 void spool_mark(struct client *c);

@@ -47,7 +47,9 @@ struct shard {
         uint64_t peers; /* ports of the other shards */
         struct shard_wake wakes[64];
 
-        struct list dirty; /* clients with unflushed output, by client.dirty */
+        struct list dirty;   /* clients with unflushed output, by client.dirty */
+        struct list stalled; /* those whose flush has to wait for the kernel, and their intake for a new stage:
+                                by client.dirty as well, so that nothing touches them */
         struct deliver deliver;
         struct slow slow;
         struct stage_pool stages; /* of deliver */

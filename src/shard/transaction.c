@@ -41,6 +41,7 @@
 #include "shard/limits.h"
 #include "shard/permit.h"
 #include "shard/roster.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "util/mem.h"
 #include "util/plant.h"
@@ -555,6 +556,7 @@ static void transaction_answer(struct client *c)
         transaction_drop(c, NULL);
         client_push_flush(c);
         outq_join(client_queue(c), &messages);
+        spool_wake(c);
         shard_touch_first(s, c);
         if (ends)
                 client_finish(c);
