@@ -128,9 +128,11 @@ static int secret_compare(const void *name, const void *secret)
 /* Whether somebody still has that secret. */
 static bool auth_holds(const struct policy *policy, const char *name, uint64_t mark)
 {
-        const struct policy_secret *found =
-                bsearch(name, policy->secrets, policy->n_secrets, sizeof(*policy->secrets), secret_compare);
+        const struct policy_secret *found;
 
+        if (!policy->n_secrets)
+                return false;
+        found = bsearch(name, policy->secrets, policy->n_secrets, sizeof(*policy->secrets), secret_compare);
         return found && found->mark == mark;
 }
 

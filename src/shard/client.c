@@ -504,12 +504,6 @@ void client_on_drained(struct client *c)
                 client_close(c);
 }
 
-void client_set_identity(struct client *c, const char *user)
-{
-        client_set_text(&c->user, user ? bytes_str(user) : (struct bytes){ 0 });
-        permit_classify(c);
-}
-
 void client_set_text(char **field, struct bytes value)
 {
         free(*field);

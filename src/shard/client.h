@@ -234,8 +234,5 @@ void client_close_at_limit(struct client *c);
 /* One of an open client's timers was due, and is stopped. */
 void client_on_timer(struct client *c, enum client_timer kind);
 
-/* It authenticated by this name, or, NULL, is nobody in particular again. What it may do is found out anew. */
-void client_set_identity(struct client *c, const char *user);
-
 /* Keeps a copy of a name; an empty value clears it. */
 void client_set_text(char **field, struct bytes value);

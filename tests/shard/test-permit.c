@@ -41,7 +41,9 @@ static const char aborted[] = "-EXECABORT Transaction discarded because of previ
 /* ------------------------------------------------------------------ policies */
 
 static const struct policy_limits limits = { .request_bytes = 1 << 20, .output_hard = 1 << 20 };
-static const struct policy no_rules = { .limits = limits };
+/* Whoever authenticated in a test still has the secret under the next policy. */
+static const struct policy_secret secrets[] = { { .name = "ann" }, { .name = "joe" } };
+static const struct policy no_rules = { .limits = limits, .secrets = secrets, .n_secrets = 2 };
 
 static struct policy policies[8];
 static unsigned n_policies;
@@ -52,7 +54,8 @@ static const struct policy *policy_of(bool allow_by_default, const struct access
         struct policy *policy = &policies[n_policies++];
 
         ck_assert_uint_le(n_policies, sizeof(policies) / sizeof(*policies));
-        *policy = (struct policy){ .limits = limits, .access = access_new(rules, n, allow_by_default) };
+        *policy = no_rules;
+        policy->access = access_new(rules, n, allow_by_default);
         return policy;
 }
 
@@ -120,6 +123,13 @@ static struct client *client_at(unsigned shard, int fd)
 
         ck_assert_ptr_nonnull(c);
         return c;
+}
+
+/* It authenticated, or did so anew. */
+static void set_identity(struct client *c, const char *user)
+{
+        client_set_text(&c->user, user ? bytes_str(user) : (struct bytes){ 0 });
+        permit_classify(c);
 }
 
 #define SUM(_counter)                                                                                          \
@@ -692,13 +702,13 @@ START_TEST(a_name_gives_rights_and_takes_them)
         start(shard_counts[_i], POLICY(false, { ALLOW(P | S | A), CHANNEL("a"), .names = &joe, .n_names = 1 }));
         fd = connect_resp3(0, 7);
         check(0, fd, "PUBLISH a 1\r\nCONFIG GET x\r\n", NOPERM NOCOMMAND("config|get"));
-        client_set_identity(client_at(0, fd), "joe");
+        set_identity(client_at(0, fd), "joe");
         check(0, fd, "PUBLISH a 1\r\nCONFIG GET x\r\nSUBSCRIBE a\r\n",
               ":0\r\n%0\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
-        client_set_identity(client_at(0, fd), NULL);
+        set_identity(client_at(0, fd), NULL);
         cluster_settle(&cl);
         check(0, fd, "PUBLISH a 1\r\n", ">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n" NOPERM);
-        client_set_identity(client_at(0, fd), "ann");
+        set_identity(client_at(0, fd), "ann");
         check(0, fd, "CONFIG GET x\r\n",
               "-NOPERM User ann has no permissions to run the 'config|get' command\r\n");
         stop();
@@ -822,7 +832,7 @@ static void walk_step(struct prng *prng, int fds[WALK_CLIENTS], const struct pol
                 break;
         case 1:
                 if (prng_below(prng, 4) == 0 && cluster_is_open(&cl, shard, fds[i])) {
-                        client_set_identity(client_at(shard, fds[i]), prng_below(prng, 2) ? "joe" : NULL);
+                        set_identity(client_at(shard, fds[i]), prng_below(prng, 2) ? "joe" : NULL);
                 } else if (prng_below(prng, 8) == 0) {
                         fake_fail(cl.fakes[shard], fds[i], 104);
                         cluster_settle(&cl);
