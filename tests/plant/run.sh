@@ -45,7 +45,7 @@ build() { # program, its sources
         out=$1
         shift
         # shellcheck disable=SC2086
-        $CC -std=gnu11 -D_GNU_SOURCE $CFLAGS -DPLANT="$n" -I"$src/src" -I"$src/tests" "$@" "$work/all.a" $libs \
+        $CC -std=gnu11 -D_GNU_SOURCE $CFLAGS -DPLANT="$n" -I. -I"$src/src" -I"$src/tests" "$@" "$work/all.a" $libs \
                 -o "$work/$out"
 }
 caught=0
@@ -58,7 +58,7 @@ for n in "$@"; do
                 for file in "$src/src/$room"/*.c; do
                         [ "$(basename "$file")" != uring-none.c ] || continue
                         # shellcheck disable=SC2086
-                        $CC -std=gnu11 -D_GNU_SOURCE $CFLAGS -DPLANT="$n" -I"$src/src" -c "$file" \
+                        $CC -std=gnu11 -D_GNU_SOURCE $CFLAGS -DPLANT="$n" -I. -I"$src/src" -c "$file" \
                                 -o "$work/$room-$(basename "$file" .c).o" || exit 1
                 done
         done
