@@ -113,7 +113,8 @@
           "Output that may wait for all clients together.")                                                    \
         _("handshake_timeout", TIME, handshake_timeout_ns, "none", NSEC_PER_MSEC, 24 * 3600 * NSEC_PER_SEC,    \
           words_none, true,                                                                                    \
-          "How long a client may take from its connection to the end of its first request. "                   \
+          "How long a client may take from its connection to the end of its first request, or, where it has "  \
+          "to authenticate itself, until it has. "                                                             \
           "Then it is disconnected.")                                                                          \
         _("request_timeout", TIME, request_timeout_ns, "none", NSEC_PER_MSEC, 24 * 3600 * NSEC_PER_SEC,        \
           words_none, true,                                                                                    \

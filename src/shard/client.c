@@ -390,6 +390,7 @@ static size_t client_queued(const struct client *c)
 static void client_serve(struct client *c, struct bytes input)
 {
         struct shard *s = c->shard;
+        const struct reader_limits *limits = auth_limits(c); /* what changes them yields */
         struct request request = { 0 };
         enum command_result done;
         const char *error = NULL;
@@ -397,8 +398,7 @@ static void client_serve(struct client *c, struct bytes input)
         int r = 0;
 
         while (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS) {
-                r = reader_next(&c->reader, &s->scratch, c->barred ? auth_limits(c) : &s->limits, &input,
-                                &request, &error);
+                r = reader_next(&c->reader, &s->scratch, limits, &input, &request, &error);
                 if (r)
                         break;
                 done = command_dispatch(c, &request);

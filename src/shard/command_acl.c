@@ -50,7 +50,7 @@ enum command_result command_auth(struct client *c, const struct request *request
         if (auth_use(c, user))
                 writer_simple(&c->shard->reply, "OK");
         auth_wipe_request(c, request);
-        return COMMAND_DONE;
+        return COMMAND_YIELD; /* what is read of the client from here on may be larger */
 }
 
 static enum command_result acl_whoami(struct client *c, const struct request *request)

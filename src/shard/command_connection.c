@@ -91,7 +91,7 @@ enum command_result command_reset(struct client *c, const struct request *reques
         subscriber_set_protocol(&c->subscriber, WRITER_RESP2);
         if (!client_is_silent(c))
                 writer_simple(c->gather ? &c->gather->reply : &c->shard->reply, "RESET");
-        return COMMAND_DONE;
+        return c->barred ? COMMAND_YIELD : COMMAND_DONE;
 }
 
 /* ------------------------------------------------------------------ HELLO */
@@ -194,9 +194,10 @@ enum command_result command_hello(struct client *c, const struct request *reques
 {
         enum command_result r = hello(c, request);
 
-        if (r != COMMAND_WAIT && auth_has_secrets(c))
-                auth_wipe_request(c, request);
-        return r;
+        if (r == COMMAND_WAIT || !auth_has_secrets(c))
+                return r;
+        auth_wipe_request(c, request);
+        return COMMAND_YIELD; /* as AUTH */
 }
 
 /* ------------------------------------------------------------------ the broker */

@@ -32,7 +32,7 @@ void timeout_served(struct client *c, bool any)
         struct shard *s = c->shard;
         uint64_t request_ns = s->policy->limits.request_ns;
 
-        if (any && !c->heard) {
+        if (any && !c->heard && !c->barred) {
                 c->heard = true;
                 timers_stop(&s->timers, &c->timers[CLIENT_TIMER_HANDSHAKE]);
         }
@@ -63,8 +63,18 @@ static void timeout_end(struct client *c, uint64_t *counter, const char *notice,
 
 void timeout_handshake(struct client *c)
 {
-        if (!c->heard)
-                timeout_end(c, &c->shard->status.handshake_timeouts,
+        struct shard *s = c->shard;
+
+        if (c->heard)
+                return;
+        if (c->wait == CLIENT_VERIFIES) /* it is not who takes the time */
+                timeout_start(c, CLIENT_TIMER_HANDSHAKE, s->now, s->policy->limits.handshake_ns);
+        else if (c->barred)
+                timeout_end(c, &s->status.handshake_timeouts,
+                            "disconnected, it did not authenticate within handshake_timeout",
+                            "handshake timeout: no right password came in time");
+        else
+                timeout_end(c, &s->status.handshake_timeouts,
                             "disconnected, it made no request within handshake_timeout",
                             "handshake timeout: no request came in time");
 }

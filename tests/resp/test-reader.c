@@ -2,6 +2,8 @@
 
 #include "resp/reader.h"
 
+#include <stdio.h>
+
 #include "resp/reference.h"
 #include "support/suite.h"
 
@@ -472,6 +474,47 @@ START_TEST(a_trickled_request_is_not_scanned_again_for_each_byte)
 }
 END_TEST
 
+static bool all_zero(const uint8_t *p, size_t n)
+{
+        while (n && !p[n - 1])
+                n--;
+        return n == 0;
+}
+
+/* From what was kept and in the input; of a line the words are elsewhere, and the line itself goes too. */
+START_TEST(a_wiped_request_is_nowhere)
+{
+        static const char *const requests[] = { "AUTH a secret\r\n", "*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n" };
+        struct reader_scratch scratch = { 0 };
+        struct request request;
+        const char *error;
+
+        for (int i = 0; i < 4; i++) {
+                struct reader r = { 0 };
+                char text[64];
+                size_t n = (size_t)snprintf(text, sizeof(text), "%sPING\r\n", requests[i % 2]) - 6;
+                struct bytes rest = bytes_str(text);
+
+                if (i < 2) {
+                        ck_assert_int_eq(reader_hold(&r, rest), 0);
+                        rest = bytes_of(NULL, 0);
+                }
+                ck_assert_int_eq(reader_next(&r, &scratch, &wide, &rest, &request, &error), 0);
+                reader_wipe(&r, &request);
+                for (uint32_t k = 0; k < request.argc; k++)
+                        ck_assert(all_zero(request.argv[k].p, request.argv[k].n));
+                if (i < 2)
+                        ck_assert(all_zero(r.in.data + r.in.start, n));
+                if (i == 3)
+                        ck_assert_ptr_null(memmem(text, n, "secret", 6));
+                ck_assert_int_eq(reader_next(&r, &scratch, &wide, &rest, &request, &error), 0);
+                ck_assert(bytes_is(request.argv[0], "PING"));
+                reader_deinit(&r);
+        }
+        reader_scratch_deinit(&scratch);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_loop_test(cases, every_request_cut_at_any_place_or_two_gives_the_same, 0, STREAMS);
@@ -488,6 +531,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, trim_gives_back_what_a_large_request_needed);
         tcase_add_test(cases, an_unread_request_comes_again_from_the_input_or_from_what_was_kept);
         tcase_add_test(cases, a_trickled_request_is_not_scanned_again_for_each_byte);
+        tcase_add_test(cases, a_wiped_request_is_nowhere);
 }
 
 int main(void)

@@ -530,6 +530,48 @@ START_TEST(no_password_stays)
 }
 END_TEST
 
+#define HANDSHAKE_NS 1000
+
+static const struct policy hasty = {
+        .limits = { .request_bytes = 1 << 20, .output_hard = 100000, .handshake_ns = HANDSHAKE_NS },
+        .secrets = some,
+        .n_secrets = 3
+};
+
+/* Other requests do not count, and neither does what the verifier takes. Known failure 51. */
+START_TEST(a_barred_client_has_to_authenticate_in_time)
+{
+        int idle, wrong, right, late;
+
+        start_with(&hasty);
+        idle = barred();
+        wrong = barred();
+        right = barred();
+        ask(idle, "PING\r\n", NOAUTH);
+        ask(wrong, "AUTH alice x\r\n", WRONGPASS);
+        ask(right, "AUTH alice pw-alice\r\n", "+OK\r\n");
+        cl.holds_verify = true;
+        late = barred();
+        say(late, "AUTH alice pw-alice\r\n");
+        cluster_advance(HANDSHAKE_NS - 1);
+        cluster_settle(&cl);
+        ck_assert(cluster_is_open(&cl, 0, idle) && cluster_is_open(&cl, 0, wrong));
+        cluster_advance(1);
+        cluster_settle(&cl);
+        expect(idle, "-ERR handshake timeout: no right password came in time\r\n");
+        ck_assert(!cluster_is_open(&cl, 0, idle) && !cluster_is_open(&cl, 0, wrong));
+        ck_assert(cluster_is_open(&cl, 0, right) && cluster_is_open(&cl, 0, late));
+        cluster_advance(3 * HANDSHAKE_NS);
+        cluster_settle(&cl);
+        ck_assert(cluster_verify(&cl, VERIFY_RIGHT));
+        expect(late, "+OK\r\n");
+        cluster_advance(3 * HANDSHAKE_NS);
+        cluster_settle(&cl);
+        ck_assert(cluster_is_open(&cl, 0, right) && cluster_is_open(&cl, 0, late));
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_test(cases, without_secrets_all_is_as_ever);
@@ -548,6 +590,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, an_old_answer_lets_nobody_in);
         tcase_add_test(cases, users_are_seen_by_themselves_and_by_administrators);
         tcase_add_test(cases, no_password_stays);
+        tcase_add_test(cases, a_barred_client_has_to_authenticate_in_time);
 }
 
 int main(void)
