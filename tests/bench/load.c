@@ -35,6 +35,7 @@ static const char usage[] =
         "  --threads N        of the load (1)\n"
         "  --prefix S --suffix S  of the channels' names (\"ch\", \"\")\n"
         "  --patterns N --pattern FORMAT  one more connection with so many patterns, %u in each is a number\n"
+        "  --others N         subscribers of each channel that somebody else connected (0)\n"
         "  --subs-first       connect the subscribers first\n"
         "  --spin             never sleep\n";
 
@@ -58,6 +59,7 @@ enum {
         OPTION_PATTERNS,
         OPTION_PATTERN,
         OPTION_SUBS_FIRST,
+        OPTION_OTHERS,
         OPTION_SPIN,
 };
 
@@ -80,6 +82,7 @@ static const struct option long_options[] = {
         { "suffix", required_argument, NULL, OPTION_SUFFIX },
         { "patterns", required_argument, NULL, OPTION_PATTERNS },
         { "pattern", required_argument, NULL, OPTION_PATTERN },
+        { "others", required_argument, NULL, OPTION_OTHERS },
         { "subs-first", no_argument, NULL, OPTION_SUBS_FIRST },
         { "spin", no_argument, NULL, OPTION_SPIN },
         { 0 },
@@ -160,6 +163,9 @@ static void set_option(struct load *load, int option, char *value)
                 break;
         case OPTION_PATTERN:
                 load->pattern = value;
+                break;
+        case OPTION_OTHERS:
+                t->n_others = (unsigned)number(value);
                 break;
         case OPTION_SUBS_FIRST:
                 t->subs_first = true;

@@ -434,7 +434,7 @@ struct traffic *traffic_new(const struct traffic_options *options)
         t->patterns = -1;
         wire_init(&t->wire, options->prefix, options->suffix, options->n_channels, options->size);
         t->fan = options->n_subs / options->n_channels;
-        t->reply_size = (size_t)snprintf(t->reply, sizeof(t->reply), ":%u\r\n", t->fan);
+        t->reply_size = (size_t)snprintf(t->reply, sizeof(t->reply), ":%u\r\n", t->fan + options->n_others);
         t->numbers = meter_alloc((size_t)options->n_pubs * options->n_channels * sizeof(*t->numbers));
         t->workers = meter_alloc(options->n_threads * sizeof(*t->workers));
         for (unsigned i = 0; i < options->n_threads; i++) {

@@ -20,6 +20,7 @@ struct traffic_options {
         const char *path;
         unsigned n_subs; /* 0, or a multiple of n_channels */
         unsigned n_pubs, n_channels;
+        unsigned n_others; /* subscribers of each channel that somebody else connected */
         unsigned n_threads;
         size_t size; /* of a payload */
         unsigned pipeline;
