@@ -164,12 +164,12 @@ static void slow_take(struct slow_slice *s, const struct policy *policy)
                 uint32_t size = (uint32_t)f.size;
                 bool same = last && f.head == last_head && same_head(data + at, data + last->off, f.head);
 
-                if (same && last->len + size <= SLOW_PIECE_MAX) {
+                if (same) {
                         last->frame = last->frame == size ? size : 0;
                         last->len += size;
                         last->n++;
                 } else {
-                        uint32_t rule = same ? last->rule : slow_rule_for(policy, s->path, f.channel);
+                        uint32_t rule = slow_rule_for(policy, s->path, f.channel);
 
                         last = slow_add(s);
                         *last = (struct piece){ s->slice.stage, at, size, 1, size, rule };

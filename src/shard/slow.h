@@ -19,8 +19,7 @@
 struct client;
 
 #define SLOW_NO_RULE    UINT32_MAX
-#define SLOW_PIECE_MAX  4096 /* bytes of a piece of more than one frame */
-#define SLOW_REMEMBERED 16   /* slices of one turn */
+#define SLOW_REMEMBERED 16 /* slices of one turn */
 
 struct piece {
         struct stage *stage;

@@ -23,6 +23,8 @@
 #define SPOOL_STALL_MIN                                                                                        \
         (16 * DELIVER_STAGE_BYTES) /* bytes of the rules and limits of a client that may be stalled */
 
+#define SPOOL_COPY_MAX 4096 /* bytes of an entry of more than one frame, if its frames were copied */
+
 /* Of memory, besides what an entry holds; blocks are up to 16 bytes larger than what was asked for, and have a
  * head of 8. */
 #define SPOOL_BLOCK      16
@@ -67,10 +69,18 @@ static bool entry_has_key(const void *item, const void *key)
         return bytes_equal(frame_key(entry_data(item)), *(const struct bytes *)key);
 }
 
+/* A stage that others refer to as well is referred to only nearly whole, so that all of them count for it. */
+static size_t entry_cost(const struct spool_entry *e)
+{
+        if (e->kind == SPOOL_GAP)
+                return SPOOL_ENTRY_COST + e->loss->bytes;
+        return SPOOL_ENTRY_COST + (e->stage->shared ? e->len : e->stage->cap - e->off);
+}
+
 /* Counts the entry anew. */
 static void entry_weigh(struct spool *sp, struct spool_entry *e)
 {
-        size_t bytes = SPOOL_ENTRY_COST + (e->kind == SPOOL_GAP ? e->loss->bytes : e->stage->cap - e->off);
+        size_t bytes = entry_cost(e);
 
         sp->bytes += bytes - e->bytes;
         if (!list_empty(&e->peers))
@@ -249,7 +259,7 @@ static bool entry_extend(struct client *c, const struct piece *piece)
         struct bytes key;
 
         if (!e || e->kind != SPOOL_MESSAGES || e->rule != piece->rule || e->wishes != client_wishes(c) ||
-            e->len + piece->len > SLOW_PIECE_MAX)
+            e->stage->shared || e->len + piece->len > SPOOL_COPY_MAX)
                 return false;
         key = frame_key(piece->stage->data + piece->off);
         if (!entry_has_key(e, &key) || *entry_data(e) != piece->stage->data[piece->off])
@@ -273,18 +283,31 @@ static bool entry_extend(struct client *c, const struct piece *piece)
         return true;
 }
 
-/* Appends a copy of the frames. */
+static enum slow_action piece_action(const struct client *c, const struct piece *piece)
+{
+        return piece->rule == SLOW_NO_RULE ? SLOW_DISCONNECT : c->shard->policy->slow[piece->rule].action;
+}
+
+/* Whether an entry may refer to the frames where they are: they are nearly all that their stage holds, and as
+ * their rule takes them off in order, they hold it hardly longer than they count for it. */
+static bool piece_fills_stage(const struct piece *piece)
+{
+        return piece->stage->shared && piece->len >= piece->stage->cap / 16 * 15;
+}
+
+/* Appends the frames; a copy of them, unless they fill their stage. */
 static void spool_append(struct client *c, const struct piece *piece)
 {
         struct spool *sp = c->spool;
         struct spool_entry *e;
-        bool conflates =
-                piece->rule != SLOW_NO_RULE && c->shard->policy->slow[piece->rule].action == SLOW_CONFLATE;
+        bool refers = piece_fills_stage(piece);
 
-        if (!piece->n || (!conflates && entry_extend(c, piece)))
+        if (!piece->n || (!refers && piece_action(c, piece) != SLOW_CONFLATE && entry_extend(c, piece)))
                 return;
         e = entry_new(SPOOL_MESSAGES, client_wishes(c), piece->rule);
-        e->stage = spool_stage(c, piece->stage->data + piece->off, piece->len, true);
+        e->stage = refers ? stage_ref(piece->stage)
+                          : spool_stage(c, piece->stage->data + piece->off, piece->len, true);
+        e->off = refers ? piece->off : 0;
         e->len = piece->len;
         e->n = piece->n;
         e->frame = piece->frame;
@@ -362,29 +385,47 @@ static void spool_conflate(struct client *c, struct piece *piece)
         spool_append(c, piece);
 }
 
-/* acts: the rules that drop at a number of bytes do. */
+/* Frames that become one entry at most. acts: the rules that drop at a number of bytes do. */
+static void spool_take_part(struct client *c, struct piece part, bool acts)
+{
+        enum slow_action action = piece_action(c, &part);
+
+        if (action == SLOW_CONFLATE)
+                spool_conflate(c, &part);
+        else if (action == SLOW_DROP_OLDEST && acts)
+                spool_drop_oldest(c, &part);
+        else if (action == SLOW_DROP_NEWEST && acts)
+                spool_drop_newest(c, &part);
+        else
+                spool_append(c, &part);
+}
+
+/* Whether a rule has room for no message of a piece, so that all go at once. */
+static bool spool_is_full(struct client *c, const struct piece *piece)
+{
+        return piece_action(c, piece) == SLOW_DROP_NEWEST && piece->frame &&
+               piece->frame > spool_room(c->shard->policy->slow[piece->rule].bytes, client_output(c));
+}
+
 static void spool_take_piece(struct client *c, struct piece piece, bool acts)
 {
-        switch (piece.rule == SLOW_NO_RULE ? SLOW_DISCONNECT : c->shard->policy->slow[piece.rule].action) {
-        case SLOW_DROP_OLDEST:
-                if (acts) {
-                        spool_drop_oldest(c, &piece);
-                        return;
-                }
-                break;
-        case SLOW_DROP_NEWEST:
-                if (acts) {
-                        spool_drop_newest(c, &piece);
-                        return;
-                }
-                break;
-        case SLOW_CONFLATE:
-                spool_conflate(c, &piece);
+        if (acts && spool_is_full(c, &piece)) {
+                spool_refuse(c, &piece, piece.n);
                 return;
-        default:
-                break;
         }
-        spool_append(c, &piece);
+        if (piece_fills_stage(&piece) || piece_action(c, &piece) == SLOW_CONFLATE) {
+                spool_take_part(c, piece, acts);
+                return;
+        }
+        while (piece.n) {
+                struct piece part = piece;
+                uint32_t k = piece_fits(&piece, SPOOL_COPY_MAX);
+
+                part.n = k ? k : 1;
+                part.len = piece_bytes(&piece, part.n);
+                spool_take_part(c, part, acts);
+                piece_skip(&piece, part.n);
+        }
 }
 
 static void spool_take_other(struct client *c, const struct slice *slice)
@@ -396,20 +437,41 @@ static void spool_take_other(struct client *c, const struct slice *slice)
         entry_add(c->spool, e, &c->spool->entries);
 }
 
-/* Takes the intake apart. */
-static void spool_take_in(struct client *c, bool acts)
+/* A stage more is nothing to what its rules and limits let wait, so it may be late. */
+static bool spool_may_stall(const struct client *c)
+{
+        const struct policy_limits *limits = &c->shard->policy->limits;
+
+        if (limits->output_hard < SPOOL_STALL_MIN ||
+            (limits->output_soft && limits->output_soft < SPOOL_STALL_MIN))
+                return false;
+        return c->end == CLIENT_OPEN && !c->transaction && list_empty(&c->dirty) &&
+               slow_bytes(c->shard->policy, c->path) >= SPOOL_STALL_MIN;
+}
+
+/* Whether a slice is in the stage that is being filled. */
+static bool slice_is_fresh(const struct client *c, const struct slice *slice)
+{
+        return slice->stage == c->shard->deliver.stage[c->subscriber.protocol];
+}
+
+/* Takes the intake apart; fresh: also what comes with and behind the stage that is being filled. */
+static void spool_take_in(struct client *c, bool acts, bool fresh)
 {
         struct shard *s = c->shard;
         struct spool *sp = c->spool;
+        size_t taken = 0;
+        uint32_t i = 0;
         struct outq in;
 
         outq_init(&in);
         outq_join(&in, &sp->intake);
-        for (uint32_t i = 0; i < in.n; i++) {
-                const struct slice *slice = outq_at(&in, i);
+        while (i < in.n && (fresh || !slice_is_fresh(c, outq_at(&in, i)))) {
+                const struct slice *slice = outq_at(&in, i++);
                 const struct piece *pieces;
                 unsigned n;
 
+                taken += slice->len;
                 if (!slice->stage->frames) {
                         spool_take_other(c, slice);
                         continue;
@@ -418,6 +480,7 @@ static void spool_take_in(struct client *c, bool acts)
                 for (unsigned k = 0; k < n; k++)
                         spool_take_piece(c, pieces[k], acts);
         }
+        outq_split(&in, taken, &sp->intake);
         outq_clear(&in);
 }
 
@@ -587,7 +650,7 @@ static void spool_own_rest(struct client *c)
                 shared |= outq_at(out, i)->stage->shared;
                 pinned += outq_at(out, i)->stage->cap;
         }
-        if (!shared && pinned <= out->bytes + SLOW_PIECE_MAX)
+        if (!shared && pinned <= out->bytes + SPOOL_COPY_MAX)
                 return;
         outq_init(&rest);
         outq_split(out, 0, &rest);
@@ -618,18 +681,6 @@ static void spool_take_back(struct client *c)
         }
         sp->offered = sp->joined = 0;
         spool_own_rest(c);
-}
-
-/* A stage more is nothing to what its rules and limits let wait, so it may be late. */
-static bool spool_may_stall(const struct client *c)
-{
-        const struct policy_limits *limits = &c->shard->policy->limits;
-
-        if (limits->output_hard < SPOOL_STALL_MIN ||
-            (limits->output_soft && limits->output_soft < SPOOL_STALL_MIN))
-                return false;
-        return c->end == CLIENT_OPEN && !c->transaction && list_empty(&c->dirty) &&
-               slow_bytes(c->shard->policy, c->path) >= SPOOL_STALL_MIN;
 }
 
 static void spool_stall(struct client *c)
@@ -666,10 +717,10 @@ void spool_keep(struct client *c)
         } else if (sp->offered || sp->joined) {
                 spool_take_back(c);
         }
-        spool_take_in(c, true);
+        spool_take_in(c, true, !c->stream.writing || !spool_may_stall(c));
         if (c->messages != &sp->intake)
                 outq_detach(c->messages, &c->shard->chunks); /* of a transaction */
-        if (list_empty(&sp->entries) && !c->stream.out.bytes)
+        if (list_empty(&sp->entries) && !c->stream.out.bytes && !sp->intake.bytes)
                 spool_free(c);
         else if (!c->stream.writing)
                 shard_touch(c->shard, c);
@@ -694,8 +745,21 @@ void spool_mark(struct client *c)
                 spool_begin(c);
                 outq_split(out, cut_rest(out), &c->spool->intake);
         }
-        spool_take_in(c, false);
+        spool_take_in(c, false, true);
         client_set_queue(c);
+}
+
+/* Copies the frames of an entry, if it refers to them elsewhere. */
+static void entry_own(struct client *c, struct spool_entry *e)
+{
+        struct stage *shared = e->stage;
+
+        if (!shared->shared)
+                return;
+        e->stage = spool_stage(c, entry_data(e), e->len, true);
+        e->off = 0;
+        stage_unref(shared);
+        entry_weigh(c->spool, e);
 }
 
 /* Rules an entry anew, and those before it by that. */
@@ -715,6 +779,7 @@ static void spool_rule_anew(struct client *c, struct spool_entry *e)
                         spool_drop(c, old, 1);
                 if (piece.n > 1)
                         spool_drop(c, e, piece.n - 1);
+                entry_own(c, e);
         }
         entry_rule_in(c, e);
 }
@@ -749,12 +814,12 @@ static void assert_entry(const struct client *c, const struct spool_entry *e)
         const struct spool *sp = c->spool;
 
         if (e->kind == SPOOL_GAP) {
-                assert(e->wishes && e->bytes == SPOOL_ENTRY_COST + e->loss->bytes);
+                assert(e->wishes && e->bytes == entry_cost(e));
                 assert(e->link.next == &sp->entries || !gap_at(c->spool, e->link.next, e->wishes));
                 return;
         }
-        assert(e->len && e->off + e->len == e->stage->used && e->stage->refs >= 1);
-        assert(e->bytes == SPOOL_ENTRY_COST + e->stage->cap - e->off);
+        assert(e->len && (e->stage->shared || e->off + e->len == e->stage->used));
+        assert(e->bytes == entry_cost(e));
         assert(slow_drops(c->shard->policy, e->rule) == !list_empty(&e->peers));
         assert(e->kind == SPOOL_MESSAGES || e->rule == SLOW_NO_RULE);
         if (!list_empty(&e->peers) && entry_rule(c, e)->action == SLOW_CONFLATE) {

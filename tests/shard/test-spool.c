@@ -649,6 +649,34 @@ START_TEST(a_slow_client_ends_in_any_way)
 END_TEST
 
 /* Known failure 31 (CVE-2025-21605): what is not dropped counts, whatever it is. */
+START_TEST(replies_of_a_stalled_client_end_at_the_hard_limit)
+{
+        static char line[9000];
+        int publisher, fd;
+
+        start(_i, 1 << 20);
+        other_policy = policy;
+        other_policy.limits.output_hard = 2 << 20;
+        cluster_set_policy(&cl, &other_policy);
+        publisher = cluster_connect(&cl, 0, 7);
+        fd = listener("SUBSCRIBE news\r\n");
+        fake_accept(cl.fakes[last], fd, 0);
+        snprintf(line, sizeof(line), "PUBLISH news %08000d\r\n", 0);
+        for (unsigned i = 0; i < 50; i++)
+                say(0, publisher, line);
+        ck_assert(client_of(fd)->spool->stalled);
+        snprintf(line, sizeof(line), "PING %08000d\r\n", 0);
+        for (unsigned i = 0; i < 2 << 20; i += 8000) {
+                if (!cluster_is_open(&cl, last, fd))
+                        break;
+                ck_assert_uint_le(client_output(client_of(fd)), 2 << 20);
+                say(last, fd, line);
+        }
+        ck_assert(!cluster_is_open(&cl, last, fd));
+        cluster_deinit(&cl);
+}
+END_TEST
+
 START_TEST(replies_of_a_slow_client_end_at_the_hard_limit)
 {
         static const char *const what[] = { "PING\r\n", "NOSUCH\r\n", "SUBSCRIBE news\r\n", "CLIENT INFO\r\n" };
@@ -925,6 +953,84 @@ START_TEST(memory_is_counted_as_it_is_allocated)
 }
 END_TEST
 
+/* Whether the numbers of the messages to "news" and those that notices tell are all in their turn. Return: how
+ * many there are. */
+static unsigned account(const char *heard)
+{
+        unsigned next = 0;
+
+        for (; *heard; heard += strcspn(heard, " ")) {
+                unsigned n;
+
+                if (!strncmp(heard, " loss $4 news :", 15)) {
+                        next += (unsigned)atoi(heard + 15);
+                } else if (!strncmp(heard, " __brokerd__:loss $", 19)) {
+                        next += (unsigned)atoi(strchr(heard + 19, ' '));
+                } else if (!strncmp(heard, " news $", 7)) {
+                        ck_assert_int_eq(sscanf(heard, " news $%*u number%u", &n), 1);
+                        ck_assert_uint_eq(n, next);
+                        next++;
+                }
+                heard++;
+        }
+        return next;
+}
+
+/* Where much may wait, a client that takes nothing is left alone, and refers to what is kept for all. */
+START_TEST(a_stalled_client_shares_what_others_get)
+{
+        static char pad[3000];
+        char line[3100], *heard;
+        struct client *c;
+        int publisher, fd;
+        unsigned n = 0, refers = 0;
+
+        start(_i, 1 << 20);
+        other_policy = policy;
+        other_policy.limits.output_hard = 4 << 20;
+        cluster_set_policy(&cl, &other_policy);
+        publisher = cluster_connect(&cl, 0, 7);
+        fd = listener("SUBSCRIBE news\r\n");
+        c = client_of(fd);
+        memset(pad, 'x', sizeof(pad) - 1);
+        for (unsigned round = 0; round < 12; round++) {
+                /* frames of one size and of many, and one that has a stage of its own */
+                fake_accept(cl.fakes[last], fd, round % 3 ? 0 : 200000 + 77 * round);
+                for (unsigned i = 0; i < 500; i++) {
+                        snprintf(line, sizeof(line), "PUBLISH news number%u:%.*s\r\n", n++,
+                                 (int)(round % 2 ? 900 : i * 37 % 1900), pad);
+                        cluster_say(&cl, 0, publisher, line);
+                }
+                cluster_settle(&cl);
+                if (c->spool) {
+                        spool_assert(c);
+                        ck_assert(c->spool->stalled == (c->stream.writing && c->spool != NULL));
+                        ck_assert_uint_le(client_output(c), (1 << 20) + 3 * DELIVER_STAGE_BYTES);
+                        list_for_each (k, &c->spool->entries) {
+                                const struct spool_entry *e = container_of(k, struct spool_entry, link);
+
+                                refers += e->stage && e->stage->shared;
+                        }
+                }
+                if (round % 4 == 3)
+                        say(last, fd, "PING\r\n");
+        }
+        if (action == SLOW_CONFLATE)
+                ck_assert_uint_eq(refers, 0);
+        else
+                ck_assert_uint_gt(refers, 10);
+        take(fd, SIZE_MAX);
+        for (unsigned i = 0; i < 10 && c->spool; i++)
+                cluster_settle(&cl); /* which ends although it goes on turn by turn */
+        heard = hear(last, fd);
+        ck_assert_uint_eq(account(heard), n);
+        free(heard);
+        ck_assert_uint_gt(c->lost, 1000);
+        ck_assert(!c->spool);
+        cluster_deinit(&cl);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_loop_test(cases, what_is_dropped_is_told_in_its_place_behind_a_frame_that_was_cut, 0,
@@ -942,12 +1048,14 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, everybody_may_hear_of_its_own_losses, 0, VARIANTS);
         tcase_add_loop_test(cases, what_a_transaction_holds_comes_behind_its_reply, 0, VARIANTS);
         tcase_add_loop_test(cases, a_slow_client_ends_in_any_way, 0, VARIANTS);
+        tcase_add_loop_test(cases, replies_of_a_stalled_client_end_at_the_hard_limit, 0, VARIANTS);
         tcase_add_loop_test(cases, replies_of_a_slow_client_end_at_the_hard_limit, 0, VARIANTS);
         tcase_add_loop_test(cases, the_soft_and_the_hard_limit_hold, 0, VARIANTS);
         tcase_add_loop_test(cases, the_soft_limit_holds_for_who_takes_a_little, 0, VARIANTS);
         tcase_add_loop_test(cases, what_was_sent_is_not_kept, 0, VARIANTS);
         tcase_add_loop_test(cases, a_new_policy_holds_for_what_waits, 0, VARIANTS);
         tcase_add_loop_test(cases, losses_are_counted, 0, VARIANTS);
+        tcase_add_loop_test(cases, a_stalled_client_shares_what_others_get, 0, VARIANTS);
         tcase_add_loop_test(cases, memory_is_counted_as_it_is_allocated, 0, VARIANTS);
 }
 
