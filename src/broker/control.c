@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "broker/ledger.h"
 #include "shard/message.h"
 #include "util/bits.h"
 #include "util/clock.h"
@@ -44,6 +45,8 @@ struct control {
         ev_timer patience; /* of a stop */
         struct service *service;
         ev_timer watchdog; /* twice as often as the service manager wants to hear */
+        struct ledger *ledger;
+        ev_timer ledger_due; /* when the ledger has something to do */
         bool stopping;
         uint64_t stop_deadline; /* monotonic ns */
         uint64_t running;       /* bits of the shards that have not stopped */
@@ -172,11 +175,14 @@ static void control_on_signal(struct ev_loop *loop, ev_io *io, int events)
 
 static void control_reload(struct control *c)
 {
+        const struct policy *before = policies_newest(c->policies);
         bool good;
 
         c->reload_wanted = false;
         service_tell_reloading(c->service);
         good = c->reload(c->reload_arg);
+        if (policies_newest(c->policies) != before)
+                ledger_set_limits(c->ledger, &policies_newest(c->policies)->limits, clock_now());
         if (good) {
                 c->reloads++;
                 c->reload_time = (uint64_t)time(NULL);
@@ -229,6 +235,38 @@ static void control_answer(struct control *c, const struct port_message *message
         };
 }
 
+/* What the ledger says to a shard. */
+static void control_send_lease(void *arg, unsigned shard, enum message_type type,
+                               const struct message_lease *lease)
+{
+        struct control *c = arg;
+        struct message_lease *m = port_send(c->port, shard, type, sizeof(*m), PORT_UNCOUNTED);
+
+        *m = *lease;
+}
+
+/* The loop wakes for it; control_turn() sees to it then. */
+static void control_on_ledger_due(struct ev_loop *loop, ev_timer *timer, int events)
+{
+        (void)loop;
+        (void)timer;
+        (void)events;
+}
+
+static void control_time_ledger(struct control *c)
+{
+        uint64_t now = clock_now(), next;
+
+        ledger_tick(c->ledger, now);
+        next = ledger_next(c->ledger);
+        ev_timer_stop(c->loop, &c->ledger_due);
+        if (next == CLOCK_NEVER || c->stopping)
+                return;
+        ev_now_update(c->loop);
+        ev_timer_set(&c->ledger_due, next > now ? (double)(next - now) / (double)NSEC_PER_SEC : 0.0, 0.0);
+        ev_timer_start(c->loop, &c->ledger_due);
+}
+
 static void control_on_message(void *arg, const struct port_message *message)
 {
         struct control *c = arg;
@@ -245,11 +283,22 @@ static void control_on_message(void *arg, const struct port_message *message)
                 assert(message->size == sizeof(struct message_verify));
                 authority_on_question(c->authority, message->source, message->data);
                 break;
+        case MESSAGE_LEASE_ASK:
+                assert(message->size == sizeof(struct message_lease_ask));
+                ledger_ask(c->ledger, message->source, message->data, clock_now());
+                break;
+        case MESSAGE_LEASE_RETURN:
+        case MESSAGE_LEASE_DROP:
+                assert(message->size == sizeof(struct message_lease));
+                ledger_return(c->ledger, message->source, message->data, message->type == MESSAGE_LEASE_DROP,
+                              clock_now());
+                break;
         case MESSAGE_SHUTDOWN:
                 control_stop(c, "a client asked for it");
                 break;
         case MESSAGE_POLICY_TAKEN:
                 policies_taken(c->policies, message->source);
+                ledger_taken(c->ledger, message->source, clock_now());
                 break;
         case MESSAGE_STOPPED:
                 c->running &= ~bit(message->source);
@@ -315,6 +364,7 @@ static int control_init(struct control *c, const struct control_options *options
         c->patience.data = c;
         ev_init(&c->watchdog, control_on_watchdog);
         c->watchdog.data = c;
+        ev_init(&c->ledger_due, control_on_ledger_due);
         accepting.loop = c->loop;
         c->acceptor = acceptor_new(&accepting);
         return error_trace(control_init_signals(c));
@@ -322,7 +372,14 @@ static int control_init(struct control *c, const struct control_options *options
 
 int control_new(struct control **controlp, const struct control_options *options)
 {
+        static const struct policy_limits none;
         struct control *c = mem_zalloc(sizeof(*c));
+        struct ledger_options ledger = { .n_shards = options->n_shards,
+                                         .limits = options->policies
+                                                           ? &policies_newest(options->policies)->limits
+                                                           : &none,
+                                         .send = control_send_lease,
+                                         .arg = c };
         int r;
 
         c->port = options->port;
@@ -336,6 +393,7 @@ int control_new(struct control **controlp, const struct control_options *options
         c->start_time = (uint64_t)time(NULL);
         c->running = bit(options->n_shards) - 1;
         c->signal_fd = -1;
+        c->ledger = ledger_new(&ledger);
         r = control_init(c, options);
         if (r < 0) {
                 control_free(c);
@@ -350,9 +408,11 @@ struct control *control_free(struct control *c)
         if (!c)
                 return NULL;
         c->acceptor = acceptor_free(c->acceptor);
+        c->ledger = ledger_free(c->ledger);
         if (c->loop) {
                 ev_timer_stop(c->loop, &c->patience);
                 ev_timer_stop(c->loop, &c->watchdog);
+                ev_timer_stop(c->loop, &c->ledger_due);
                 ev_io_stop(c->loop, &c->on_wake);
                 if (c->authority)
                         ev_io_stop(c->loop, &c->on_verified);
@@ -380,6 +440,7 @@ static void control_turn(struct control *c)
         port_drain(c->port, CONTROL_DRAIN_BUDGET, control_on_message, c);
         if (c->reload_wanted && !c->stopping)
                 control_reload(c);
+        control_time_ledger(c);
         port_flush(c->port);
 }
 

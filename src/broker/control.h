@@ -12,8 +12,9 @@
 #include "mesh/waker.h"
 
 /*
- * The control thread, which is the main thread: it accepts, takes signals, answers what the shards ask, and
- * leads the stop. It is one more port of the mesh and sleeps like one, without any time-out.
+ * The control thread, which is the main thread: it accepts, takes signals, answers what the shards ask, keeps
+ * the ledger of what users may use, and leads the stop. It is one more port of the mesh and sleeps like one,
+ * without any time-out.
  *
  * Stop (SIGTERM, SIGINT or MESSAGE_SHUTDOWN): the sockets are closed and removed, the shards are told, and
  * control_run() returns when each of them has reported MESSAGE_STOPPED. From the first signal on, a second one

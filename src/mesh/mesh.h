@@ -18,7 +18,7 @@ struct mesh_options {
         unsigned n_ports;     /* 2..MESH_PORTS_MAX */
         unsigned capacity;    /* slots of a ring; a power of two, at least 2 */
         size_t backlog_bytes; /* bound of a target's backlog, and of what its ring holds outside of slots, over
-                                 counted messages with 16 bytes each on top */
+                                 counted messages with 24 bytes each on top */
 };
 
 /* Return: 0, -ENOMEM. */

@@ -31,6 +31,7 @@
 
 #include "mesh/shared.h"
 #include "util/bits.h"
+#include "util/list.h"
 #include "util/mem.h"
 #include "util/plant.h"
 #include "util/probe.h"
@@ -132,6 +133,8 @@ static struct ring_block *port_unspill(struct port *port, unsigned dst)
         port->stats.backlog_bytes -= outbound_cost(block);
         if (block->counted)
                 out->counted -= outbound_cost(block);
+        if (block->charge)
+                *block->charge -= outbound_cost(block);
         return block;
 }
 
@@ -172,6 +175,26 @@ void *port_send(struct port *port, unsigned dst, uint16_t type, uint32_t size, e
         }
         port->pending |= bit(dst);
         return ring_slot_fill(slot, type, size);
+}
+
+void port_charge(struct port *port, unsigned dst, uint64_t *charge)
+{
+        struct outbound *out = &port->out[dst];
+        struct ring_block *block;
+
+        if (!out->first)
+                return;
+        block = container_of(out->lastp, struct ring_block, next); /* new messages go behind a backlog */
+        assert(!block->charge);
+        block->charge = charge;
+        *charge += outbound_cost(block);
+}
+
+void port_uncharge(struct port *port)
+{
+        bits_for_each (dst, port->backlogged)
+                for (struct ring_block *block = port->out[dst].first; block; block = block->next)
+                        block->charge = NULL;
 }
 
 uint64_t port_gated(const struct port *port)

@@ -45,6 +45,14 @@ enum port_count {
  */
 void *port_send(struct port *port, unsigned dst, uint16_t type, uint32_t size, enum port_count count);
 
+/*
+ * Counts the message that port_send() just queued for dst in *charge, in bytes as they count against the bound,
+ * for as long as it is in a backlog; nothing if it is in none. *charge has to be there until it is 0, or until
+ * port_uncharge(), after which nothing is counted of what is in a backlog now.
+ */
+void port_charge(struct port *port, unsigned dst, uint64_t *charge);
+void port_uncharge(struct port *port);
+
 /* The targets whose backlog reached its bound and has not fallen to the low-water mark (half of it) since. */
 uint64_t port_gated(const struct port *port);
 

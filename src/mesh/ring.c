@@ -27,6 +27,7 @@ struct ring_block *ring_block_new(uint16_t type, uint32_t size)
         struct ring_block *block = mem_alloc(sizeof(*block) + size);
 
         block->next = NULL;
+        block->charge = NULL;
         block->size = size;
         block->type = type;
         block->counted = 0;

@@ -38,6 +38,7 @@
 /* A message outside of the ring: too large for a slot, or waiting in a backlog. */
 struct ring_block {
         struct ring_block *next; /* in a backlog */
+        uint64_t *charge;        /* where its bytes are counted while it is in a backlog; NULL: nowhere */
         uint32_t size;           /* bytes of data */
         uint16_t type;
         uint16_t counted; /* against a backlog's bound */

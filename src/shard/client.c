@@ -24,6 +24,7 @@
 #include "shard/state.h"
 #include "shard/timeout.h"
 #include "shard/transaction.h"
+#include "shard/user.h"
 #include "util/mem.h"
 #include "util/plant.h"
 #include "util/probe.h"
@@ -65,6 +66,7 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         table_add(&s->clients_by_id, hash_word(c->id), c);
         s->status.clients++;
         timeout_begin(c);
+        user_join(c);
         s->ops->add(s->reactor, &c->stream);
         permit_enter(c);
 }
@@ -91,6 +93,7 @@ void client_drop_subscriptions(struct client *c, struct buffer *batch)
                         gather_add_change(s, batch, sub->topic->kind, topic_name(sub->topic), -1,
                                           topics_is_last(sub));
                 client_topic_changes(c, sub->topic, false);
+                user_unsubscribed(c, sub->topic->kind);
                 topics_unsubscribe(s->topics, sub);
                 s->status.subscriptions--;
         }
@@ -131,6 +134,7 @@ static void client_teardown(struct client *c)
         list_del(&c->waiting);
         list_del(&c->unchecked);
         auth_cancel(c);
+        user_stops_waiting(c);
         c->wait = CLIENT_RUNS;
         client_drop_subscriptions(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
         transaction_drop(c, s->peers && s->stop == SHARD_RUNS ? &batch : NULL);
@@ -139,6 +143,7 @@ static void client_teardown(struct client *c)
         buffer_deinit(&batch);
         s->ops->pause(s->reactor, &c->stream, true);
         reader_deinit(&c->reader);
+        user_drop_input(c);
         for (unsigned i = 0; i < _CLIENT_TIMER_N; i++)
                 timers_stop(&s->timers, &c->timers[i]);
 }
@@ -150,6 +155,7 @@ size_t client_output_all(const struct client *c)
 
 void client_output_changed(struct client *c, size_t bytes)
 {
+        user_output_changed(c, bytes);
         c->shard->output += bytes - c->output;
         c->output = bytes;
 }
@@ -166,6 +172,7 @@ void client_close(struct client *c)
         spool_free(c);
         c->end = CLIENT_CLOSING;
         client_output_changed(c, 0);
+        user_leave(c);
         c->shard->ops->remove(c->shard->reactor, &c->stream);
 }
 
@@ -430,7 +437,14 @@ static void client_serve(struct client *c, struct bytes input)
         }
 }
 
-void client_resume(struct client *c)
+/* What is kept of its input may be another number of bytes than before, or may not be more. */
+static inline void client_count_input(struct client *c)
+{
+        if (buffer_size(&c->reader.in) || c->input || c->transaction || c->shard->users.reads)
+                user_count_input(c);
+}
+
+static void client_go_on(struct client *c)
 {
         struct shard *s = c->shard;
 
@@ -458,6 +472,12 @@ void client_resume(struct client *c)
                 s->ops->pause(s->reactor, &c->stream, false);
 }
 
+void client_resume(struct client *c)
+{
+        client_go_on(c);
+        client_count_input(c);
+}
+
 void client_on_data(struct client *c, struct bytes bytes)
 {
         struct shard *s = c->shard;
@@ -468,11 +488,13 @@ void client_on_data(struct client *c, struct bytes bytes)
         c->active = s->now;
         if (c->wait != CLIENT_RUNS || c->protocol_error) {
                 client_hold(c, bytes);
+                client_count_input(c);
                 return;
         }
         client_serve(c, bytes);
         if (c->end == CLIENT_OPEN && c->wait == CLIENT_RUNS)
                 reader_trim(&c->reader);
+        client_count_input(c);
 }
 
 void client_on_hangup(struct client *c, int error)

@@ -10,6 +10,7 @@
 #include "resp/reader.h"
 #include "shard/message.h"
 #include "util/bucket.h"
+#include "shard/quota.h"
 #include "util/list.h"
 #include "util/timers.h"
 
@@ -25,6 +26,7 @@ struct shard;
 struct gather;
 struct spool;
 struct transaction;
+struct user;
 
 #define CLIENT_TEXT_MAX 1024 /* bytes of a name, so that nobody's own makes the list of all too long */
 
@@ -37,6 +39,7 @@ enum client_wait {
         CLIENT_HELD,     /* a slow subscriber holds a channel of its PUBLISH back: see shard/block.h */
         CLIENT_YIELDS,   /* it had its part of this turn: in shard.yielded, served on in the next one */
         CLIENT_VERIFIES, /* the password of its next request, or of its EXEC, is being verified: shard/auth.h */
+        CLIENT_LEASES,   /* its user has none left of client.lease: in user.waiting[] */
 };
 
 enum client_end {
@@ -110,6 +113,16 @@ struct client {
         const struct hold *held_by; /* while it is held; NULL: that ended, it is in shard.released */
         const struct command *command; /* the last one; NULL: none, or an unknown one */
         uint64_t lost;                 /* messages that were dropped because it was slow */
+        struct user *account;          /* NULL once it is closing */
+        struct list of_user;           /* in user.clients */
+        struct list slow;              /* in users.slow, while output is not 0 */
+        size_t input;                  /* bytes kept that are not executed, as its user has them counted */
+        enum quota lease;              /* what it waits for, or was refused */
+        struct {
+                uint64_t subscriptions, patterns; /* set aside */
+                uint64_t messages;                /* spent */
+        } held;                                   /* of what its request needs, while it waits for the rest */
+        bool lease_refused;                       /* to be told to its next request */
         uint64_t id;
         uint64_t born;                       /* monotonic ns */
         const char *path;                    /* of the listener that it came by */

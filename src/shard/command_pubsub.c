@@ -25,9 +25,10 @@
 
 /* ------------------------------------------------------------------ PUBLISH, SPUBLISH */
 
-static void publish_remote(struct shard *s, uint64_t targets, enum message_type type, struct bytes channel,
-                           struct bytes payload)
+__attribute__((noinline)) static void publish_remote(struct client *c, uint64_t targets, enum message_type type,
+                                                     struct bytes channel, struct bytes payload)
 {
+        struct shard *s = c->shard;
         uint32_t size = (uint32_t)(sizeof(struct message_publish) + channel.n + payload.n);
 
         bits_for_each (dst, targets) {
@@ -37,6 +38,8 @@ static void publish_remote(struct shard *s, uint64_t targets, enum message_type 
                 p += sizeof(struct message_publish);
                 memcpy(p, channel.p, channel.n);
                 memcpy(p + channel.n, payload.p, payload.n);
+                if (port_spilled(s->port))
+                        user_charge(c, (unsigned)dst);
         }
 }
 
@@ -77,6 +80,12 @@ __attribute__((noinline)) static bool publish_waits(struct client *c, const stru
         return c->wait != CLIENT_RUNS;
 }
 
+/* Whether its user may publish that now. Out of line, since most have no limit. */
+__attribute__((noinline)) static bool publish_metered(struct client *c, const struct request *request)
+{
+        return user_publishes(c, c->account, request->argv[2].n);
+}
+
 /* Compiled into each of the two commands, so that neither asks at run time which it is. */
 __attribute__((always_inline)) static inline enum command_result
 publish(struct client *c, const struct request *request, enum message_type type)
@@ -96,7 +105,10 @@ publish(struct client *c, const struct request *request, enum message_type type)
                         return COMMAND_WAIT;
                 remote &= ~TOPIC_HELD;
         }
+        if (s->users.meters && !publish_metered(c, request))
+                return COMMAND_WAIT;
         if (s->publish_limited && limits_publish(c, payload)) {
+                user_unspend(c, 1, payload.n); /* it comes back to this, or it is refused */
                 if (c->wait != CLIENT_RUNS)
                         return COMMAND_WAIT;
                 c->held_since = 0;
@@ -117,7 +129,7 @@ publish(struct client *c, const struct request *request, enum message_type type)
                 deliver_local(s, topic, payload);
         }
         if (remote)
-                publish_remote(s, remote, type, channel, payload);
+                publish_remote(c, remote, type, channel, payload);
         return COMMAND_DONE;
 }
 
@@ -169,6 +181,7 @@ static void subscribe_one(struct client *c, struct gather *g, enum topic_kind ki
         if (!sub) {
                 sub = topics_subscribe(s->topics, &c->subscriber, kind, name);
                 s->status.subscriptions++;
+                user_subscribed(c, kind);
                 if (g) {
                         gather_add_change(s, &g->batch, kind, name, 1, false);
                         if (PLANTED(16))
@@ -211,8 +224,33 @@ static enum command_result subscribe_over_limit(struct client *c, const char *er
         return COMMAND_REFUSED;
 }
 
+/* Whether its user may have that many; one that may not subscribes to nothing of it. */
+static bool subscribe_is_leased(struct client *c, const struct request *request, enum topic_kind kind,
+                                enum command_result *resultp)
+{
+        enum quota quota;
+        char text[128];
+
+        *resultp = COMMAND_WAIT;
+        if (transaction_runs(c))
+                return true; /* EXEC asked for all of it */
+        switch (user_ask_subscribe(c, kind, request->argv + 1, request->argc - 1, &quota)) {
+        case USER_GOES_ON:
+                return true;
+        case USER_WAITS:
+                return false;
+        case USER_REFUSED:
+                break;
+        }
+        user_refuse_text(c, quota, text, sizeof(text));
+        command_error(c, "%s", text);
+        *resultp = COMMAND_REFUSED;
+        return false;
+}
+
 static enum command_result subscribe(struct client *c, const struct request *request, enum topic_kind kind)
 {
+        enum command_result result;
         size_t steps = CONTAIN_STEPS;
         uint32_t denied = c->class ? permit_find_denied(c, kind, request, &steps) : 0;
         const char *error;
@@ -224,6 +262,8 @@ static enum command_result subscribe(struct client *c, const struct request *req
         error = limits_subscribe(c, kind, request->argv + 1, request->argc - 1);
         if (error)
                 return subscribe_over_limit(c, error);
+        if (!subscribe_is_leased(c, request, kind, &result))
+                return result;
         g = subscribe_gather(c, GATHER_SUBSCRIBE, &wait);
         if (wait)
                 return COMMAND_WAIT;
@@ -270,6 +310,7 @@ static void unsubscribe_one(struct client *c, struct gather *g, enum topic_kind 
         client_topic_changes(c, sub->topic, false);
         /* first the answer: the name may be the topic's own, which goes with its last subscription */
         acknowledge(b, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind) - 1);
+        user_unsubscribed(c, kind);
         topics_unsubscribe(s->topics, sub);
         s->status.subscriptions--;
 }
@@ -285,6 +326,7 @@ void command_end_subscription(struct client *c, struct buffer *batch, struct sub
                 gather_add_change(s, batch, kind, name, -1, topics_is_last(sub));
         client_topic_changes(c, sub->topic, false);
         acknowledge(&s->reply, c, unsubscribe_word[kind], &name, client_subscriptions_as(c, kind) - 1);
+        user_unsubscribed(c, kind);
         topics_unsubscribe(s->topics, sub);
         s->status.subscriptions--;
 }

@@ -53,7 +53,8 @@ struct info {
         _(block_waits)                                                                                         \
         _(block_messages)                                                                                      \
         _(block_timeouts)                                                                                      \
-        SHARD_LIMITS(_)
+        SHARD_LIMITS(_)                                                                                        \
+        SHARD_QUOTAS(_)
 
 static void info_add(struct shard_status *sum, const struct shard_status *one)
 {
@@ -219,6 +220,7 @@ static void info_broker(struct buffer *b, const struct info *info)
         info_number(b, "rejected_user_connects", info->control->rejected_user_connects);
 #define INFO_LIMIT(_name) info_number(b, #_name, info->sum._name);
         SHARD_LIMITS(INFO_LIMIT)
+        SHARD_QUOTAS(INFO_LIMIT)
 #undef INFO_LIMIT
         info_number(b, "block_holds", info->sum.block_holds);
         info_number(b, "block_held", info->sum.block_held);

@@ -14,6 +14,7 @@
 #include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
+#include "shard/user.h"
 #include "util/bits.h"
 
 static bool invariant_output_moves(const struct client *c)
@@ -46,6 +47,74 @@ static void invariant_transaction(const struct client *c)
                 assert(list_empty(&t->queue) && list_empty(&t->promised.subscriptions));
                 break;
         }
+}
+
+/* Control has been asked for what the client waits for, or for what somebody in front of it does. */
+static void invariant_asks(const struct client *c)
+{
+        const struct lease *leases = c->account->leases;
+
+        if (c->lease == QUOTA_INPUT)
+                assert(leases[QUOTA_INPUT].serial);
+        else if (quota_is_flow(c->lease))
+                assert(leases[QUOTA_MESSAGES].serial || leases[QUOTA_BYTES].serial);
+        else
+                assert(leases[QUOTA_SUBSCRIPTIONS].serial || leases[QUOTA_PATTERNS].serial);
+}
+
+/* What a user has counted is what his clients have. */
+static void invariant_user(const struct shard *s, const struct user *u, uint64_t *outputp)
+{
+        uint64_t subscriptions = 0, patterns = 0, output = 0, input = u->backlog_seen, stuck = 0, n = 0;
+
+        list_for_each (i, &u->clients) {
+                const struct client *c = container_of(i, struct client, of_user);
+                const struct transaction *t = c->transaction;
+
+                assert(c->account == u && c->uid == u->uid);
+                subscriptions += client_subscriptions(c) + (t ? t->reserved : 0) + c->held.subscriptions;
+                patterns += c->subscriber.n[TOPIC_PATTERN] + (t ? t->reserved_patterns : 0) + c->held.patterns;
+                output += c->output;
+                input += c->input;
+                stuck += c->wait == CLIENT_LEASES && c->lease == QUOTA_INPUT ? c->input : 0;
+                n++;
+        }
+        assert(n == u->n_clients && stuck == u->stuck_input);
+        assert(u->leases[QUOTA_SUBSCRIPTIONS].used == subscriptions &&
+               u->leases[QUOTA_PATTERNS].used == patterns);
+        assert(u->leases[QUOTA_OUTPUT].used == output && u->leases[QUOTA_INPUT].used == input);
+        assert(list_empty(&u->dirty) || s->stop != SHARD_RUNS);
+        if (s->stop == SHARD_RUNS &&
+            (u->full || !list_empty(&u->waiting[USER_READS]))) /* and control knows how it is */
+                assert(u->leases[QUOTA_INPUT].serial && u->stuck == (input == stuck));
+        assert(n || u->backlog || s->stop != SHARD_RUNS);
+        *outputp += output;
+}
+
+/* All that is in use is leased, but for subscriptions of before there was a limit, on their way to control. */
+static void invariant_leases(const struct shard *s, const struct user *u)
+{
+        for (enum quota q = 0; q < _QUOTA_N; q++) {
+                const struct lease *lease = &u->leases[q];
+                uint64_t bound = quota_bound(&s->policy->limits, q);
+
+                assert(s->stop != SHARD_RUNS || !bound || lease->used <= lease->leased);
+                assert(bound || (!lease->serial && (quota_is_flow(q) || !lease->leased)));
+        }
+}
+
+static void invariant_users(const struct shard *s)
+{
+        const struct shard_users *users = &s->users;
+        const struct user *u;
+        uint64_t output = 0;
+
+        for (size_t pos = 0; (u = table_next(&users->by_uid, &pos));) {
+                invariant_user(s, u, &output);
+                invariant_leases(s, u);
+        }
+        invariant_leases(s, &users->everybody);
+        assert(users->everybody.leases[QUOTA_OUTPUT_ALL].used == output);
 }
 
 static void invariant_open(const struct shard *s, const struct client *c)
@@ -96,6 +165,10 @@ static void invariant_open(const struct shard *s, const struct client *c)
                 assert(!c->gather && !waits && !c->verified.verdict);
                 assert(reader_holds(&c->reader) || c->transaction);
                 break;
+        case CLIENT_LEASES:
+                assert(!c->gather && waits);
+                invariant_asks(c);
+                break;
         }
         assert(!c->verified.verdict);
         assert(!c->barred || (!c->user && !client_subscriptions(c)));
@@ -138,6 +211,7 @@ void shard_assert_invariants(const struct shard *s)
                 n++;
         }
         block_assert_invariants(s);
+        invariant_users(s);
         assert(pthread_equal(s->owner, pthread_self())); /* known failure 39 */
         assert(n == s->status.clients);
         assert(output == s->output);

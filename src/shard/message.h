@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "shard/quota.h"
+
 /*
  * The messages of the mesh. Ports 0..n_shards-1 are the shards, port n_shards is control. The layout of a
  * message is the struct here, followed by the bytes that its comment names.
@@ -27,6 +29,14 @@ enum message_type {
         MESSAGE_VERIFIED,     /* control -> shard: message_verified */
         MESSAGE_TIMED_OUT,    /* shard -> shard: message_timed_out, then a batch that ends holds */
         MESSAGE_ADDRESS,      /* shard -> shard: reactor_address, by which the receiver may wake the sender */
+        MESSAGE_LEASE_ASK,    /* shard -> control: message_lease_ask */
+        MESSAGE_LEASE_RETURN, /* shard -> control: message_lease; n: no longer leased; serial: the recall that
+                                 it answers, 0: none */
+        MESSAGE_LEASE_DROP,  /* shard -> control: message_lease; the same, it does not ask any more, and what it
+                                was  told to give up it has */
+        MESSAGE_LEASE_GRANT, /* control -> shard: message_lease; n: leased besides; serial: the ask's */
+        MESSAGE_LEASE_REFUSE, /* control -> shard: message_lease; n: above the bound; serial: the ask's */
+        MESSAGE_LEASE_RECALL, /* control -> shard: message_lease; what is not used is to come back; answered */
 };
 
 /* Flags of an adopted client. */
@@ -161,6 +171,39 @@ struct message_verified {
         _(request_timeouts)                                                                                    \
         _(idle_timeouts)
 
+struct message_lease {
+        uid_t uid;
+        uint32_t quota; /* enum quota */
+        uint64_t serial;
+        uint64_t n;
+        uint64_t spent; /* to control, of a flow: no longer leased either */
+};
+
+/* A shard's ask takes the place of the one before, if that is not answered. */
+struct message_lease_ask {
+        uid_t uid;
+        uint32_t quota;  /* enum quota */
+        uint64_t serial; /* of this shard's asks */
+        uint64_t back;   /* no longer leased */
+        uint64_t spent;  /* of a flow: likewise */
+        uint64_t claim;  /* in use without a lease, which it has with this */
+        uint64_t need;   /* more that somebody waits for; 0: nobody waits, but there may be more claims */
+        uint32_t stuck;  /* of QUOTA_INPUT: nothing that is leased will be given back before more is read */
+        uint32_t pad;
+};
+
+/* The counters of what is limited for each user, in the order of enum quota. They are shown by these names. */
+#define SHARD_QUOTA(_, _what)                                                                                  \
+        _(quota_subscriptions_##_what)                                                                         \
+        _(quota_patterns_##_what)                                                                              \
+        _(quota_output_##_what)                                                                                \
+        _(quota_input_##_what)                                                                                 \
+        _(quota_messages_##_what)                                                                              \
+        _(quota_bytes_##_what)                                                                                 \
+        _(quota_output_all_##_what)
+
+#define SHARD_QUOTAS(_) SHARD_QUOTA(_, asked) SHARD_QUOTA(_, refused) SHARD_QUOTA(_, paused)
+
 /* Counters of a shard, owned by its thread; a copy is the answer to queries of status. */
 struct shard_status {
         uint64_t clients, subscriptions;
@@ -189,6 +232,26 @@ struct shard_status {
 #define SHARD_LIMIT(_name) uint64_t _name;
         SHARD_LIMITS(SHARD_LIMIT)
 #undef SHARD_LIMIT
+#define SHARD_QUOTA_MEMBER(_name) uint64_t _name;
+        union {
+                uint64_t quota_asked[_QUOTA_N]; /* leases asked of control */
+                struct {
+                        SHARD_QUOTA(SHARD_QUOTA_MEMBER, asked)
+                };
+        };
+        union {
+                uint64_t quota_refused[_QUOTA_N]; /* of these, refused */
+                struct {
+                        SHARD_QUOTA(SHARD_QUOTA_MEMBER, refused)
+                };
+        };
+        union {
+                uint64_t quota_paused[_QUOTA_N]; /* times that a client came to wait for one */
+                struct {
+                        SHARD_QUOTA(SHARD_QUOTA_MEMBER, paused)
+                };
+        };
+#undef SHARD_QUOTA_MEMBER
         char reactor[16];
         int32_t cpu; /* pinned to; -1: not pinned */
         uint32_t pad;

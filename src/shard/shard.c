@@ -29,6 +29,7 @@
 #include "shard/status.h"
 #include "shard/timeout.h"
 #include "shard/transaction.h"
+#include "shard/user.h"
 #include "util/bits.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -213,12 +214,15 @@ static void shard_use_policy(struct shard *s, const struct policy *policy)
 
 static void shard_on_policy(struct shard *s, const struct message_policy *m)
 {
+        const struct policy *before = s->policy;
+
         slow_forget(&s->slow);
         shard_use_policy(s, m->policy);
         list_for_each (i, &s->clients)
                 spool_use_policy(container_of(i, struct client, all));
         auth_review(s);
         block_policy(s);
+        shard_users_on_policy(s, &before->limits);
         port_send(s->port, s->options.n_shards, MESSAGE_POLICY_TAKEN, 0, PORT_UNCOUNTED);
 }
 
@@ -261,6 +265,15 @@ static void shard_on_message(void *arg, const struct port_message *m)
                 break;
         case MESSAGE_TIMED_OUT:
                 shard_on_timed_out(s, m->source, body);
+                break;
+        case MESSAGE_LEASE_GRANT:
+                user_on_grant(s, m->data);
+                break;
+        case MESSAGE_LEASE_REFUSE:
+                user_on_refuse(s, m->data);
+                break;
+        case MESSAGE_LEASE_RECALL:
+                user_on_recall(s, m->data);
                 break;
         case MESSAGE_ADDRESS:
                 shard_on_address(s, m->source, m->data);
@@ -466,6 +479,8 @@ static void shard_tick(struct shard *s)
                         break;
                 client_linger(c);
         }
+        if (!list_empty(&s->users.resting))
+                shard_users_tick(s);
 }
 
 static uint64_t shard_next_timer(const struct shard *s)
@@ -477,6 +492,8 @@ static uint64_t shard_next_timer(const struct shard *s)
 
                 next = first < next ? first : next;
         }
+        if (next > shard_users_next(s))
+                next = shard_users_next(s);
         return next < timers_next(&s->timers) ? next : timers_next(&s->timers);
 }
 
@@ -504,6 +521,7 @@ static int shard_wait(struct shard *s)
 
 static int shard_turn_unchecked(struct shard *s)
 {
+        uint64_t opened;
         unsigned drained;
         bool resumed;
         int n, r;
@@ -526,7 +544,10 @@ static int shard_turn_unchecked(struct shard *s)
                         return SHARD_E_STOPPED;
         }
         shard_tell_closed(s);
-        resumed = shard_resume_gated(s, port_flush(s->port));
+        opened = port_flush(s->port);
+        if (!list_empty(&s->users.spilling))
+                shard_users_flushed(s);
+        resumed = shard_resume_gated(s, opened);
         if (s->stop == SHARD_RUNS)
                 resumed |= shard_resume(s, &s->released, 0);
         r = shard_flush(s);
@@ -534,6 +555,8 @@ static int shard_turn_unchecked(struct shard *s)
                 return error_trace(r);
         block_tick(s);
         shard_tick(s);
+        if (!list_empty(&s->users.dirty))
+                shard_users_settle(s);
         if (n || drained)
                 s->last_work = s->now;
         s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded) ||
@@ -611,6 +634,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         s->peers = (bit(options->n_shards) - 1) & ~bit(options->id);
         shard_init_lists(s);
         shard_use_policy(s, options->policy);
+        shard_users_init(s);
         s->publish_calls = shard_calls(s, BYTES_LITERAL("publish"));
         s->spublish_calls = shard_calls(s, BYTES_LITERAL("spublish"));
         s->publish = command_find(bytes_str("publish"));
@@ -642,6 +666,7 @@ struct shard *shard_free(struct shard *s)
         stage_pool_deinit(&s->chunks);
         s->topics = topics_free(s->topics);
         table_deinit(&s->clients_by_id);
+        shard_users_deinit(s);
         timers_deinit(&s->timers);
         permit_deinit(s);
         reader_scratch_deinit(&s->scratch);

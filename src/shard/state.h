@@ -13,6 +13,7 @@
 #include "shard/message.h"
 #include "shard/shard.h"
 #include "shard/slow.h"
+#include "shard/user.h"
 #include "util/buffer.h"
 #include "util/hash.h"
 #include "util/list.h"
@@ -61,6 +62,7 @@ struct shard {
         uint64_t output;             /* the sum of client.output */
         struct timers timers;        /* of clients; shard_tick() takes those that are due */
 
+        struct shard_users users;
         const struct command *publish, *spublish; /* the rows of what is executed without a look-up */
 
         struct access_classes *classes; /* of clients, under the policy */

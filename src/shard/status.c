@@ -53,7 +53,8 @@
         _(block_waits)                                                                                         \
         _(block_messages)                                                                                      \
         _(block_timeouts)                                                                                      \
-        SHARD_LIMITS(_)
+        SHARD_LIMITS(_)                                                                                        \
+        SHARD_QUOTAS(_)
 
 /* Those that count anew from a reset, for INFO. BROKER STATUS counts from the start. */
 #define STATUS_RESETS(_)                                                                                       \
@@ -81,7 +82,8 @@
         _(block_waits)                                                                                         \
         _(block_messages)                                                                                      \
         _(block_timeouts)                                                                                      \
-        SHARD_LIMITS(_)
+        SHARD_LIMITS(_)                                                                                        \
+        SHARD_QUOTAS(_)
 
 /* This shard's, now. */
 static struct shard_status status_of(const struct shard *s)

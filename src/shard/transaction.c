@@ -5,6 +5,8 @@
  * Between MULTI and EXEC commands are checked and kept. EXEC then goes by steps, and while it waits in one the
  * client's further bytes stay unparsed, as for any gather:
  *
+ * 0. Its user has leases for all that it publishes, and for every name that it may subscribe to; else it waits,
+ * as a request that was not begun, or is refused.
  * 1. Nothing is executed. The other shards are told of every name in it that the client may subscribe to, and
  *    answer. Passwords in it are verified, one by one. Then the holds and the gates of all its PUBLISHes are
  *    looked at: if one is closed the client waits for it and looks at all again. So it waits whole or runs
@@ -43,6 +45,7 @@
 #include "shard/roster.h"
 #include "shard/spool.h"
 #include "shard/state.h"
+#include "shard/user.h"
 #include "util/mem.h"
 #include "util/plant.h"
 
@@ -117,12 +120,22 @@ static void transaction_take_back(struct client *c, struct buffer *batch)
         }
 }
 
+/* What it may subscribe to is counted as it does, or not at all. */
+static void transaction_unreserve(struct client *c)
+{
+        struct transaction *t = c->transaction;
+
+        user_unreserve(c, t->reserved, t->reserved_patterns);
+        t->reserved = t->reserved_patterns = 0;
+}
+
 void transaction_drop(struct client *c, struct buffer *batch)
 {
         struct transaction *t = c->transaction;
 
         if (!t)
                 return;
+        transaction_unreserve(c);
         transaction_take_back(c, batch);
         transaction_empty_queue(t);
         list_for_each_safe (i, next, &t->open) {
@@ -248,7 +261,7 @@ void transaction_queue(struct client *c, const struct command *command, const st
         }
 }
 
-/* ------------------------------------------------------------------ step 1 */
+/* ------------------------------------------------------------------ steps 0 and 1 */
 
 /* What the command subscribes to. Return: false: nothing. */
 static bool queued_subscribes(const struct queued *q, enum topic_kind *kindp)
@@ -280,6 +293,59 @@ static void transaction_look_at_channels(struct client *c)
                 q->denial = error;
         }
         table_deinit(&fresh);
+}
+
+static bool queued_publishes(const struct queued *q)
+{
+        return q->command && (q->command->run == command_publish || q->command->run == command_spublish);
+}
+
+/* What the queue needs of the user's quotas. Names that it ends again count all the same. */
+static struct user_need transaction_need(struct client *c)
+{
+        struct user_need need = { 0 };
+        struct table seen[_TOPIC_KIND_N] = { 0 };
+        enum topic_kind kind;
+
+        list_for_each (i, &c->transaction->queue) {
+                const struct queued *q = container_of(i, struct queued, link);
+
+                if (queued_publishes(q)) {
+                        need.n[QUOTA_MESSAGES]++;
+                        need.n[QUOTA_BYTES] += q->argv[2].n;
+                } else if (queued_subscribes(q, &kind)) {
+                        for (uint32_t k = 1; k < q->argc; k++) {
+                                bool fresh = user_is_new_name(c, kind, &q->argv[k], &seen[kind]);
+
+                                need.n[QUOTA_SUBSCRIPTIONS] += fresh;
+                                need.n[QUOTA_PATTERNS] += fresh && kind == TOPIC_PATTERN;
+                        }
+                }
+        }
+        for (unsigned k = 0; k < _TOPIC_KIND_N; k++)
+                table_deinit(&seen[k]);
+        return need;
+}
+
+/* Takes what the queue needs, all or nothing. */
+static enum user_answer transaction_lease(struct client *c, enum quota *quotap)
+{
+        const struct policy_limits *limits = &c->shard->policy->limits;
+        struct transaction *t = c->transaction;
+        struct user_need need;
+        enum user_answer answer;
+
+        if (!limits->subscriptions_user && !limits->patterns_user && !c->shard->users.meters)
+                return USER_GOES_ON;
+        need = transaction_need(c);
+        answer = user_ask(c, &need, quotap);
+        if (answer != USER_GOES_ON)
+                return answer;
+        user_spend(c, need.n[QUOTA_MESSAGES], need.n[QUOTA_BYTES]);
+        t->reserved = need.n[QUOTA_SUBSCRIPTIONS];
+        t->reserved_patterns = need.n[QUOTA_PATTERNS];
+        user_reserve(c, t->reserved, t->reserved_patterns);
+        return USER_GOES_ON;
 }
 
 static void transaction_promise_one(struct client *c, enum topic_kind kind, struct bytes name)
@@ -341,11 +407,6 @@ static bool transaction_verify(struct client *c)
                 return true;
         }
         return false;
-}
-
-static bool queued_publishes(const struct queued *q)
-{
-        return q->command && (q->command->run == command_publish || q->command->run == command_spublish);
 }
 
 /* The shards whose mesh is too full for one of its PUBLISHes. */
@@ -508,6 +569,8 @@ static void transaction_run(struct client *c)
 
         t->step = TRANSACTION_RUNS;
         c->held_since = 0;
+        transaction_unreserve(c);
+        user_flow_back(c->account);
         deliver_settle(c->shard); /* what was published before comes before the reply */
         c->messages = &t->messages;
         while (c->end == CLIENT_OPEN && !list_empty(&t->queue)) {
@@ -627,8 +690,20 @@ enum command_result command_multi(struct client *c, const struct request *reques
         return COMMAND_DONE;
 }
 
+static void transaction_refuse(struct client *c, enum quota quota)
+{
+        static const char why[] = "EXECABORT Transaction discarded because of: ";
+        char text[sizeof(why) + 128];
+
+        memcpy(text, why, sizeof(why));
+        user_refuse_text(c, quota, text + sizeof(why) - 1, 128);
+        transaction_drop(c, NULL);
+        command_error_coded(c, text);
+}
+
 enum command_result command_exec(struct client *c, const struct request *request)
 {
+        enum quota quota;
         bool is_long;
 
         (void)request;
@@ -640,6 +715,15 @@ enum command_result command_exec(struct client *c, const struct request *request
                 transaction_drop(c, NULL);
                 command_error_coded(c, "EXECABORT Transaction discarded because of previous errors.");
                 return COMMAND_DONE;
+        }
+        switch (transaction_lease(c, &quota)) {
+        case USER_WAITS:
+                return COMMAND_WAIT;
+        case USER_REFUSED:
+                transaction_refuse(c, quota);
+                return COMMAND_DONE;
+        case USER_GOES_ON:
+                break;
         }
         c->transaction->silent = client_is_silent(c);
         is_long = c->transaction->n > TRANSACTION_LONG;

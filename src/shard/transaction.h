@@ -33,6 +33,7 @@ struct transaction {
         struct list queue; /* of struct queued: commands to execute */
         size_t bytes;      /* of memory that they take */
         size_t n;          /* how many they are, or were */
+        uint64_t reserved, reserved_patterns; /* of its user's quotas, for what it may subscribe to */
 
         /*
          * Names that the other shards think this one subscribes to for this client, while the client itself

@@ -45,6 +45,28 @@ void bucket_take(struct bucket *bucket, uint64_t rate, uint64_t n, uint64_t now)
         bucket->at = now;
 }
 
+void bucket_give(struct bucket *bucket, uint64_t rate, uint64_t n, uint64_t now)
+{
+        uint64_t lacking, less = bucket_cut(n) * BUCKET_TOKEN;
+
+        if (!rate)
+                return;
+        lacking = bucket_lacking(bucket, bucket_cut(rate), now);
+        bucket->lacking = lacking > less ? lacking - less : 0;
+        bucket->at = now;
+}
+
+uint64_t bucket_left(const struct bucket *bucket, uint64_t rate, uint64_t now)
+{
+        uint64_t lacking;
+
+        if (!rate)
+                return BUCKET_MAX;
+        rate = bucket_cut(rate);
+        lacking = bucket_lacking(bucket, rate, now);
+        return lacking < rate * BUCKET_TOKEN ? (rate * BUCKET_TOKEN - lacking) / BUCKET_TOKEN : 0;
+}
+
 bool bucket_is_full(const struct bucket *bucket, uint64_t rate, uint64_t now)
 {
         return !rate || !bucket_lacking(bucket, bucket_cut(rate), now);

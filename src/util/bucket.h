@@ -26,4 +26,10 @@ uint64_t bucket_wait(const struct bucket *bucket, uint64_t rate, uint64_t n, uin
 /* Takes n tokens, whether or not they are to be had. */
 void bucket_take(struct bucket *bucket, uint64_t rate, uint64_t n, uint64_t now);
 
+/* Gives back what was taken and not used; it holds no more than full all the same. */
+void bucket_give(struct bucket *bucket, uint64_t rate, uint64_t n, uint64_t now);
+
+/* Tokens that are to be had now; of an endless rate BUCKET_MAX. */
+uint64_t bucket_left(const struct bucket *bucket, uint64_t rate, uint64_t now);
+
 bool bucket_is_full(const struct bucket *bucket, uint64_t rate, uint64_t now);

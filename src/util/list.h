@@ -57,6 +57,18 @@ static inline void list_swap(struct list *to, struct list *from)
         list_init(from);
 }
 
+/* Moves all nodes of from behind those of to. */
+static inline void list_join(struct list *to, struct list *from)
+{
+        if (list_empty(from))
+                return;
+        from->next->prev = to->prev;
+        to->prev->next = from->next;
+        from->prev->next = to;
+        to->prev = from->prev;
+        list_init(from);
+}
+
 #define list_first(_head, _type, _member) container_of((_head)->next, _type, _member)
 
 #define list_for_each(_i, _head) for (struct list *_i = (_head)->next; _i != (_head); _i = _i->next)

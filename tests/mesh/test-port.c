@@ -13,7 +13,7 @@
 #include "util/prng.h"
 
 #define PORTS  3
-#define HEADER 16 /* bytes that a backlog counts for a message beside its data */
+#define HEADER 24 /* bytes that a backlog counts for a message beside its data */
 #define NO_END 1000000
 
 /* Check writes a mark to a file for each assertion that it passes; this one, for loops, only when it fails. */
@@ -407,6 +407,35 @@ START_TEST(the_gate_closes_at_the_bound_and_opens_at_half_of_it)
 }
 END_TEST
 
+START_TEST(what_waits_in_a_backlog_is_charged_while_it_does)
+{
+        uint64_t charges[2] = { 0 };
+
+        setup(2, 1 << 20);
+        for (uint32_t i = 0; i < 7; i++) {
+                send(0, 1, i);
+                port_charge(world->port[0], 1, &charges[i % 2]);
+        }
+        ck_assert_uint_eq(charges[0], 3 * (4 + HEADER)); /* 2, 4, 6; the first two are in the ring */
+        ck_assert_uint_eq(charges[1], 2 * (4 + HEADER));
+        flush(0);
+        drain(1);
+        flush(0); /* 2 and 3 land */
+        ck_assert_uint_eq(charges[0], 2 * (4 + HEADER));
+        ck_assert_uint_eq(charges[1], 1 * (4 + HEADER));
+        port_uncharge(world->port[0]);
+        send(0, 1, 7);
+        port_charge(world->port[0], 1, &charges[1]);
+        while (port_spilled(world->port[0])) {
+                drain(1);
+                flush(0);
+        }
+        ck_assert_uint_eq(charges[0], 2 * (4 + HEADER));
+        ck_assert_uint_eq(charges[1], 1 * (4 + HEADER));
+        teardown();
+}
+END_TEST
+
 START_TEST(gates_are_per_target)
 {
         setup(2, 1);
@@ -690,6 +719,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, a_source_over_its_budget_keeps_its_bit_and_the_others_get_theirs);
         tcase_add_test(cases, the_first_source_to_be_drained_rotates);
         tcase_add_test(cases, the_gate_closes_at_the_bound_and_opens_at_half_of_it);
+        tcase_add_test(cases, what_waits_in_a_backlog_is_charged_while_it_does);
         tcase_add_test(cases, gates_are_per_target);
         tcase_add_test(cases, uncounted_messages_never_close_the_gate);
         tcase_add_test(cases, a_drain_may_send_and_spill_whatever_its_own_backlogs_hold);

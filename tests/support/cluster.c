@@ -97,6 +97,10 @@ static void control_on_message(void *arg, const struct port_message *m)
 {
         struct cluster *cl = arg;
 
+        if (cl->control_fn && m->type >= MESSAGE_POLICY) {
+                cl->control_fn(cl->control_arg, m);
+                return;
+        }
         switch (m->type) {
         case MESSAGE_CLOSED:
                 control_on_closed(cl, m->data);
@@ -142,6 +146,8 @@ void cluster_init(struct cluster *cl, const struct cluster_options *options)
 
         *cl = (struct cluster){ .n_shards = options->n_shards,
                                 .next_id = 1,
+                                .control_fn = options->control_fn,
+                                .control_arg = options->control_arg,
                                 .policy = { .limits = { .request_bytes = 1 << 20,
                                                         .output_hard = options->output_max },
                                             .settings = options->settings,

@@ -35,6 +35,8 @@ struct cluster {
                 unsigned shard;
                 struct message_verify question;
         } verify[16];
+        port_message_fn control_fn;
+        void *control_arg;
 };
 
 struct cluster_options {
@@ -47,6 +49,8 @@ struct cluster_options {
         const struct policy_setting *settings;
         unsigned n_settings;
         const struct policy *policy; /* NULL: one with output_max and the settings; else these do not count */
+        port_message_fn control_fn;  /* gets what control receives about policies and leases; NULL: nobody */
+        void *control_arg;
 };
 
 void cluster_init(struct cluster *cl, const struct cluster_options *options);

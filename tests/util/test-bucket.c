@@ -118,8 +118,32 @@ START_TEST(over_a_long_time_it_is_exact)
 }
 END_TEST
 
+START_TEST(what_is_given_back_is_there_again_and_never_more_than_full)
+{
+        struct bucket b = { 0 };
+
+        ck_assert_uint_eq(bucket_left(&b, 10, START), 10);
+        bucket_take(&b, 10, 7, START);
+        ck_assert_uint_eq(bucket_left(&b, 10, START), 3);
+        bucket_give(&b, 10, 2, START);
+        ck_assert_uint_eq(bucket_left(&b, 10, START), 5);
+        ck_assert_uint_eq(bucket_left(&b, 10, START + NSEC_PER_SEC / 10 - 1), 5);
+        ck_assert_uint_eq(bucket_left(&b, 10, START + NSEC_PER_SEC / 10), 6);
+        bucket_give(&b, 10, 7, START);
+        ck_assert(bucket_is_full(&b, 10, START));
+        bucket_take(&b, 10, 25, START); /* a debt */
+        ck_assert_uint_eq(bucket_left(&b, 10, START), 0);
+        bucket_give(&b, 10, 16, START);
+        ck_assert_uint_eq(bucket_left(&b, 10, START), 1);
+        bucket_give(&b, 0, 16, START);
+        ck_assert_uint_eq(bucket_left(&b, 10, START), 1);
+        ck_assert_uint_eq(bucket_left(&b, 0, START), BUCKET_MAX);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_test(cases, what_is_given_back_is_there_again_and_never_more_than_full);
         tcase_add_test(cases, a_second_s_worth_is_there_at_once_and_the_next_when_it_has_flowed_in);
         tcase_add_test(cases, more_than_it_holds_passes_a_full_one_and_is_a_debt);
         tcase_add_test(cases, without_a_rate_there_is_no_limit);
