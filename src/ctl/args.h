@@ -29,11 +29,16 @@ struct ctl_request {
         const struct ctl_verb *verb; /* NULL: print help or version */
         const char **operands;       /* what follows the verb; owned */
         int n_operands;
-        const char *socket;                     /* -s; NULL: not given */
-        uint64_t timeout;                       /* ns */
-        uint64_t count;                         /* messages to print; 0: without end */
-        const char *user, *shard, *name, *sort; /* NULL: not given */
-        bool wide, yes, dry_run;
+        const char *socket;                      /* -s; NULL: not given */
+        uint64_t timeout;                        /* ns */
+        uint64_t count;                          /* messages to print; 0: without end */
+        const char *user, *shard, *name, *sort;  /* NULL: not given */
+        const char *output;                      /* a file; NULL: standard output */
+        const char *color;                       /* "auto", "always", "never"; NULL: not given */
+        const char *completion;                  /* what to complete; NULL: not given */
+        uint64_t clients, subscribers;           /* of the bench; UINT64_MAX: not given */
+        uint64_t size, rate, pipeline, duration; /* bytes, messages/s, messages, ns; UINT64_MAX: not given */
+        bool wide, yes, dry_run, time;
         bool pattern, raw, json, require_receivers, quiet, help, version;
 };
 

@@ -53,6 +53,11 @@ const struct ctl_verb ctl_verbs[] = {
           "Disconnects the clients with these ids, or those that fit the options, after showing\n"
           "them and asking. Never itself. Exit status 6: some had gone already.\n",
           verb_kill },
+        { "metrics", "", 0, 0, "0", "the broker's figures for Prometheus",
+          "Prints the figures of `brokerctl status --raw` as Prometheus reads them, in its text format\n"
+          "0.0.4. With -o FILE: into a file for node_exporter, which is replaced as a whole.\n"
+          "Only uid 0 and the user that brokerd runs as may ask.\n",
+          verb_metrics },
         { "shutdown", "", 0, 0, "", "stop the broker",
           "Asks the broker to stop, and waits until it closes the connection. Only uid 0 and the\n"
           "user that brokerd runs as may ask.\n",
