@@ -86,6 +86,24 @@ static char args_letter(const struct args_option *option)
         return option->is_short ? option->letter : args_extra(option)->short_form;
 }
 
+bool args_show(struct args_shown *shown, size_t i)
+{
+        if (i >= N_OPTIONS)
+                return false;
+        *shown = (struct args_shown){ .name = options[i].name,
+                                      .letter = args_letter(&options[i]),
+                                      .value = options[i].value,
+                                      .words = args_extra(&options[i])->words };
+        return true;
+}
+
+bool args_goes_with(const struct ctl_verb *verb, size_t i)
+{
+        if (!options[i].help)
+                return false;
+        return options[i].is_common || (verb && strchr(verb->options, options[i].letter));
+}
+
 /* ---------------------------------------------------------------- values */
 
 static int args_bad_value(const struct args_option *option, const char *value, const char *expected)

@@ -73,3 +73,17 @@ int args_unknown_verb(const char *name);
 
 /* The help of one verb, or of all with NULL. */
 void args_print_help(FILE *out, const struct ctl_verb *verb);
+
+/* An option as others may see it. */
+struct args_shown {
+        const char *name;
+        char letter;       /* 0: it has no short form */
+        const char *value; /* what it takes, as the help shows it; NULL: nothing */
+        const char *words; /* the only values, with spaces between them; NULL: any */
+};
+
+/* The option at that place of the table. Return: whether there are so many. */
+bool args_show(struct args_shown *shown, size_t i);
+
+/* Whether it goes with the verb and a user may know of it; verb NULL: with every verb. */
+bool args_goes_with(const struct ctl_verb *verb, size_t i);
