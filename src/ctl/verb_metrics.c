@@ -19,10 +19,9 @@ static int verb_metrics_write(const char *path, const redisReply *status)
         FILE *out = open_memstream(&text, &size);
         int r;
 
-        if (!out)
-                mem_fail();
-        metrics_print(out, status);
-        if (fclose(out) != 0)
+        if (out)
+                metrics_print(out, status);
+        if (!out || fclose(out) != 0)
                 mem_fail();
         r = file_replace(path, bytes_of(text, size));
         free(text);

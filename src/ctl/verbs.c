@@ -77,6 +77,12 @@ const struct ctl_verb ctl_verbs[] = {
           "0.0.4. With -o FILE: into a file for node_exporter, which is replaced as a whole.\n"
           "Only uid 0 and the user that brokerd runs as may ask.\n",
           verb_metrics },
+        { "bench", "", 0, 0, "j345678y", "measure the running broker under load",
+          "Publishes to a channel of its own and subscribes to it, and prints how many messages went\n"
+          "how fast, the latency, and what was lost; with what figures compare by. Without --rate a\n"
+          "client sends when it is answered; with it by the clock, and what is late counts from when\n"
+          "it was due. A warm-up is not counted. It loads the broker that runs, and asks first.\n",
+          verb_bench },
         { "shutdown", "", 0, 0, "", "stop the broker",
           "Asks the broker to stop, and waits until it closes the connection. Only uid 0 and the\n"
           "user that brokerd runs as may ask.\n",
