@@ -7,6 +7,7 @@
 #include "ctl/args.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ struct args_option {
         const char *name;
         const char *value; /* what it takes, as the help shows it; NULL: nothing */
         bool is_common;    /* goes with every verb */
-        const char *help;
+        const char *help;  /* NULL: it is for programs, and no help shows it */
 };
 
 static const struct args_option options[] = {
@@ -43,9 +44,65 @@ static const struct args_option options[] = {
         { 'y', true, "yes", NULL, false, "do not ask" },
         { 'd', false, "dry-run", NULL, false, "only show whom it would be" },
         { 'R', false, "raw", NULL, false, "no escapes, no human units: see the verb's help" },
+        { '0', false, "output", "FILE", false, "write to this file, whole or not at all" },
+        { '1', false, "color", "WHEN", true, "auto (the default), always or never" },
+        { '2', false, "time", NULL, false, "when each message came, as 2026-11-23T14:05:06.123+01:00" },
+        { '3', false, "clients", "N", false, "clients that publish (default 4)" },
+        { '4', false, "subscribers", "N", false, "clients that subscribe (default 4)" },
+        { '5', false, "size", "BYTES", false, "of a message, from 16 (default 100)" },
+        { '6', false, "seconds", "SECONDS", false, "measure for so long (default 5)" },
+        { '7', false, "rate", "N", false, "publish so many messages/s, whether or not they are answered" },
+        { '8', false, "pipeline", "N", false,
+          "without --rate: unanswered messages of each client (default 1)" },
+        { '9', false, "completion", "WHAT", false, NULL },
 };
 
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* What only few options have. */
+static const struct args_extra {
+        char letter;
+        char short_form;   /* where the letter is the short form of none, or of another; 0: none */
+        const char *words; /* the only values, with spaces between them; NULL: any */
+} extras[] = {
+        { '0', 'o', NULL },
+        { '1', 0, "auto always never" },
+        { '9', 0, "bash channels clients shards" },
+};
+
+static const struct args_extra *args_extra(const struct args_option *option)
+{
+        static const struct args_extra none;
+
+        for (size_t i = 0; i < sizeof(extras) / sizeof(*extras); i++)
+                if (extras[i].letter == option->letter)
+                        return &extras[i];
+        return &none;
+}
+
+/* 0: there is only the long form. */
+static char args_letter(const struct args_option *option)
+{
+        return option->is_short ? option->letter : args_extra(option)->short_form;
+}
+
+bool args_show(struct args_shown *shown, size_t i)
+{
+        if (i >= N_OPTIONS)
+                return false;
+        *shown = (struct args_shown){ .name = options[i].name,
+                                      .letter = args_letter(&options[i]),
+                                      .value = options[i].value,
+                                      .words = args_extra(&options[i])->words };
+        return true;
+}
+
+bool args_goes_with(const struct ctl_verb *verb, size_t i)
+{
+        if (!options[i].help)
+                return false;
+        return options[i].is_common || (verb && strchr(verb->options, options[i].letter));
+}
 
 /* ---------------------------------------------------------------- values */
 
@@ -72,20 +129,52 @@ static int args_seconds(uint64_t *nsp, const struct args_option *option, const c
         return CTL_OK;
 }
 
-static int args_number(uint64_t *np, const struct args_option *option, const char *value)
+static int args_range(uint64_t *np, const struct args_option *option, const char *value, uint64_t min,
+                      uint64_t max)
 {
         size_t digits = strspn(value, "0123456789");
-        uint64_t n;
+        char expected[64];
+        uint64_t n = 0;
+        bool is_number = digits > 0 && digits <= 18 && !value[digits];
 
-        n = digits > 0 && digits <= 18 && !value[digits] ? strtoull(value, NULL, 10) : 0;
-        if (n == 0)
-                return args_bad_value(option, value, "an integer from 1 to 999999999999999999");
+        if (is_number)
+                n = strtoull(value, NULL, 10);
+        if (!is_number || n < min || n > max) {
+                snprintf(expected, sizeof(expected), "an integer from %" PRIu64 " to %" PRIu64, min, max);
+                return args_bad_value(option, value, expected);
+        }
         *np = n;
         return CTL_OK;
 }
 
+static int args_number(uint64_t *np, const struct args_option *option, const char *value)
+{
+        return args_range(np, option, value, 1, UINT64_C(999999999999999999));
+}
+
+static bool args_is_word(const char *words, const char *value)
+{
+        size_t n = strlen(value);
+
+        for (const char *p = words; *p; p += strspn(p, " ")) {
+                size_t size = strcspn(p, " ");
+
+                if (size == n && !memcmp(p, value, n))
+                        return true;
+                p += size;
+        }
+        return false;
+}
+
 static int args_apply(struct ctl_request *request, const struct args_option *option, const char *value)
 {
+        const char *words = args_extra(option)->words;
+        char expected[64];
+
+        if (words && !args_is_word(words, value)) {
+                snprintf(expected, sizeof(expected), "one of %s", words);
+                return args_bad_value(option, value, expected);
+        }
         switch (option->letter) {
         case 's':
                 request->socket = value;
@@ -133,6 +222,30 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
         case 'p':
                 request->pattern = true;
                 return CTL_OK;
+        case '0':
+                request->output = value;
+                return CTL_OK;
+        case '1':
+                request->color = value;
+                return CTL_OK;
+        case '2':
+                request->time = true;
+                return CTL_OK;
+        case '3':
+                return args_range(&request->clients, option, value, 1, 1000);
+        case '4':
+                return args_range(&request->subscribers, option, value, 0, 1000);
+        case '5':
+                return args_range(&request->size, option, value, 16, 16 << 20);
+        case '6':
+                return args_seconds(&request->duration, option, value);
+        case '7':
+                return args_range(&request->rate, option, value, 1, 10000000);
+        case '8':
+                return args_range(&request->pipeline, option, value, 1, 10000);
+        case '9':
+                request->completion = value;
+                return CTL_OK;
         default:
                 request->raw = true;
                 return CTL_OK;
@@ -159,7 +272,7 @@ static const struct args_option *args_find(const char *name, size_t n, char lett
         for (size_t i = 0; i < N_OPTIONS; i++) {
                 if (name && strlen(options[i].name) == n && !memcmp(options[i].name, name, n))
                         return &options[i];
-                if (!name && options[i].is_short && options[i].letter == letter)
+                if (!name && args_letter(&options[i]) == letter)
                         return &options[i];
         }
         return NULL;
@@ -225,10 +338,10 @@ const struct ctl_verb *args_find_verb(const char *name)
 
 int args_unknown_verb(const char *name)
 {
-        const char *names[16] = { 0 };
+        const char *names[64] = { 0 };
         size_t n = 0, i;
 
-        while (n < 16 && ctl_verbs[n].name)
+        while (n < 64 && ctl_verbs[n].name)
                 names[n] = ctl_verbs[n].name, n++;
         i = suggest_best(bytes_str(name), names, n);
         if (i < n)
@@ -309,6 +422,12 @@ int args_parse(struct ctl_request *request, int argc, char **argv)
         *request = (struct ctl_request){
                 .operands = mem_zalloc(((size_t)argc + 1) * sizeof(*request->operands)),
                 .timeout = ARGS_TIMEOUT_DEFAULT * NSEC_PER_SEC,
+                .clients = UINT64_MAX,
+                .subscribers = UINT64_MAX,
+                .size = UINT64_MAX,
+                .rate = UINT64_MAX,
+                .pipeline = UINT64_MAX,
+                .duration = UINT64_MAX,
         };
         r = args_split(request, &given, argc, argv);
         if (!r)
@@ -329,11 +448,13 @@ void args_deinit(struct ctl_request *request)
 
 static void args_print_option(FILE *out, const struct args_option *option)
 {
-        char left[40];
+        char left[40], letter = args_letter(option);
 
-        snprintf(left, sizeof(left), "%c%c%c --%s%s%s", option->is_short ? '-' : ' ',
-                 option->is_short ? option->letter : ' ', option->is_short ? ',' : ' ', option->name,
-                 option->value ? " " : "", option->value ? option->value : "");
+        if (!option->help)
+                return;
+        snprintf(left, sizeof(left), "%c%c%c --%s%s%s", letter ? '-' : ' ', letter ? letter : ' ',
+                 letter ? ',' : ' ', option->name, option->value ? " " : "",
+                 option->value ? option->value : "");
         fprintf(out, "  %-26s %s\n", left, option->help);
 }
 

@@ -29,11 +29,16 @@ struct ctl_request {
         const struct ctl_verb *verb; /* NULL: print help or version */
         const char **operands;       /* what follows the verb; owned */
         int n_operands;
-        const char *socket;                     /* -s; NULL: not given */
-        uint64_t timeout;                       /* ns */
-        uint64_t count;                         /* messages to print; 0: without end */
-        const char *user, *shard, *name, *sort; /* NULL: not given */
-        bool wide, yes, dry_run;
+        const char *socket;                      /* -s; NULL: not given */
+        uint64_t timeout;                        /* ns */
+        uint64_t count;                          /* messages to print; 0: without end */
+        const char *user, *shard, *name, *sort;  /* NULL: not given */
+        const char *output;                      /* a file; NULL: standard output */
+        const char *color;                       /* "auto", "always", "never"; NULL: not given */
+        const char *completion;                  /* what to complete; NULL: not given */
+        uint64_t clients, subscribers;           /* of the bench; UINT64_MAX: not given */
+        uint64_t size, rate, pipeline, duration; /* bytes, messages/s, messages, ns; UINT64_MAX: not given */
+        bool wide, yes, dry_run, time;
         bool pattern, raw, json, require_receivers, quiet, help, version;
 };
 
@@ -68,3 +73,17 @@ int args_unknown_verb(const char *name);
 
 /* The help of one verb, or of all with NULL. */
 void args_print_help(FILE *out, const struct ctl_verb *verb);
+
+/* An option as others may see it. */
+struct args_shown {
+        const char *name;
+        char letter;       /* 0: it has no short form */
+        const char *value; /* what it takes, as the help shows it; NULL: nothing */
+        const char *words; /* the only values, with spaces between them; NULL: any */
+};
+
+/* The option at that place of the table. Return: whether there are so many. */
+bool args_show(struct args_shown *shown, size_t i);
+
+/* Whether it goes with the verb and a user may know of it; verb NULL: with every verb. */
+bool args_goes_with(const struct ctl_verb *verb, size_t i);

@@ -3,10 +3,12 @@
 #include "ctl/status.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
+#include "ctl/colour.h"
 #include "ctl/json.h"
 #include "ctl/text.h"
 
@@ -17,13 +19,12 @@ static bool status_is_list(const redisReply *reply)
         return reply && reply->type == REDIS_REPLY_ARRAY;
 }
 
-static bool status_is_text(const redisReply *reply)
+bool status_is_text(const redisReply *reply)
 {
         return reply && (reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS);
 }
 
-/* Return: the value of a name in a map, NULL when it has none. */
-static const redisReply *status_get(const redisReply *map, const char *name)
+const redisReply *status_get(const redisReply *map, const char *name)
 {
         if (!status_is_list(map))
                 return NULL;
@@ -36,8 +37,7 @@ static const redisReply *status_get(const redisReply *map, const char *name)
         return NULL;
 }
 
-/* Return: whether the name has an integer value that is not negative. */
-static bool status_number(uint64_t *np, const redisReply *map, const char *name)
+bool status_number(uint64_t *np, const redisReply *map, const char *name)
 {
         const redisReply *value = status_get(map, name);
 
@@ -240,27 +240,38 @@ static void status_print_table(FILE *out, const redisReply *shards)
 
 #define STATUS_FULL_PERCENT 90 /* of max_clients */
 
-static void status_warn_broker(FILE *out, const redisReply *broker)
+/* A line that begins with "warning: ", the only word that is coloured. */
+static void __attribute__((format(printf, 3, 4))) status_warn(FILE *out, bool colours, const char *format, ...)
+{
+        va_list ap;
+
+        colour_put(out, colours, COLOUR_WARNING, "warning:");
+        putc(' ', out);
+        va_start(ap, format);
+        vfprintf(out, format, ap);
+        va_end(ap);
+        putc('\n', out);
+}
+
+static void status_warn_broker(FILE *out, bool colours, const redisReply *broker)
 {
         uint64_t clients = status_count(broker, "clients"), max = status_count(broker, "max_clients"), n;
 
         if (status_count(broker, "accept_paused"))
-                fputs("warning: accepting is paused, the broker is out of descriptors: raise its limit, or "
-                      "lower "
-                      "max_clients\n",
-                      out);
+                status_warn(out, colours,
+                            "accepting is paused, the broker is out of descriptors: raise its limit, or lower "
+                            "max_clients");
         if (max > 0 && clients >= max / 100 * STATUS_FULL_PERCENT + max % 100 * STATUS_FULL_PERCENT / 100)
-                fprintf(out, "warning: %" PRIu64 " of %" PRIu64 " clients: max_clients is %s\n", clients, max,
-                        clients >= max ? "reached" : "near");
+                status_warn(out, colours, "%" PRIu64 " of %" PRIu64 " clients: max_clients is %s", clients, max,
+                            clients >= max ? "reached" : "near");
         n = status_count(broker, "rejected_full");
         if (n > 0)
-                fprintf(out,
-                        "warning: %" PRIu64 " connections were turned away because max_clients was reached\n",
-                        n);
+                status_warn(out, colours,
+                            "%" PRIu64 " connections were turned away because max_clients was reached", n);
         n = status_count(broker, "accept_errors");
         if (n > 0)
-                fprintf(out, "warning: %" PRIu64 " connections could not be accepted: see the broker's log\n",
-                        n);
+                status_warn(out, colours, "%" PRIu64 " connections could not be accepted: see the broker's log",
+                            n);
 }
 
 static uint64_t status_sum(const redisReply *shards, const char *name)
@@ -272,35 +283,35 @@ static uint64_t status_sum(const redisReply *shards, const char *name)
         return sum;
 }
 
-static void status_warn_shards(FILE *out, const redisReply *shards)
+static void status_warn_shards(FILE *out, bool colours, const redisReply *shards)
 {
         char size[TEXT_NUMBER_SIZE];
         uint64_t n = status_sum(shards, "output_limit_closed");
 
         if (n > 0)
-                fprintf(out,
-                        "warning: %" PRIu64
-                        " clients were disconnected, they read too slowly and their waiting "
-                        "output was too large\n",
-                        n);
+                status_warn(out, colours,
+                            "%" PRIu64
+                            " clients were disconnected, they read too slowly and their waiting output was too "
+                            "large",
+                            n);
         n = status_sum(shards, "protocol_errors");
         if (n > 0)
-                fprintf(out, "warning: %" PRIu64 " protocol errors by clients\n", n);
+                status_warn(out, colours, "%" PRIu64 " protocol errors by clients", n);
         n = status_sum(shards, "backlog_bytes");
         if (n > 0) {
                 text_bytes(size, n);
-                fprintf(out, "warning: messages of %s bytes wait for shards whose rings are full\n", size);
+                status_warn(out, colours, "messages of %s bytes wait for shards whose rings are full", size);
         }
 }
 
-void status_print(FILE *out, const redisReply *status, int64_t now)
+void status_print(FILE *out, const redisReply *status, int64_t now, bool colours)
 {
         const redisReply *broker = status_get(status, "broker"), *shards = status_get(status, "shards");
 
         status_print_head(out, broker, now);
         status_print_table(out, shards);
-        status_warn_broker(out, broker);
-        status_warn_shards(out, shards);
+        status_warn_broker(out, colours, broker);
+        status_warn_shards(out, colours, shards);
 }
 
 /* ---------------------------------------------------------------- names and values */

@@ -89,3 +89,14 @@ void text_duration(char *to, uint64_t seconds)
         snprintf(to + n, TEXT_DURATION_SIZE - (size_t)n, "%02u:%02u:%02u", (unsigned)(seconds / 3600),
                  (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
 }
+
+void text_time(char *to, const struct timespec *when)
+{
+        char zone[8] = "", date[32] = "";
+        struct tm tm = { 0 };
+
+        localtime_r(&when->tv_sec, &tm);
+        strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
+        strftime(zone, sizeof(zone), "%z", &tm); /* "+0100" */
+        snprintf(to, TEXT_TIME_SIZE, "%s.%03ld%.3s:%s", date, when->tv_nsec / 1000000, zone, zone + 3);
+}

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "util/bytes.h"
 
@@ -28,3 +29,8 @@ void text_bytes(char *to, uint64_t n);
 
 /* "4 d 03:02:01", or without the days when there are none. */
 void text_duration(char *to, uint64_t seconds);
+
+#define TEXT_TIME_SIZE 48
+
+/* RFC 3339 in local time, to the millisecond: "2026-11-23T14:05:06.123+01:00". */
+void text_time(char *to, const struct timespec *when);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "ctl/colour.h"
 #include "ctl/json.h"
 #include "ctl/say.h"
 #include "ctl/status.h"
@@ -58,7 +59,7 @@ static int verb_status_show(const struct ctl_request *request, const struct link
         else if (request->raw)
                 status_print_raw(stdout, reply);
         else
-                status_print(stdout, reply, time(NULL));
+                status_print(stdout, reply, time(NULL), colour_wanted(request, stdout));
         return say_flush();
 }
 

@@ -40,14 +40,20 @@ static struct bytes sub_element(const redisReply *reply, size_t i)
         return e->type == REDIS_REPLY_STRING ? bytes_of(e->str, e->len) : (struct bytes){};
 }
 
-static void sub_print_json(const struct bytes *pattern, struct bytes channel, struct bytes payload)
+static void sub_print_json(const struct sub *sub, const struct bytes *pattern, struct bytes channel,
+                           struct bytes payload)
 {
+        char text[TEXT_TIME_SIZE];
         struct timespec now;
         struct json json;
 
         clock_gettime(CLOCK_REALTIME, &now);
         json_begin(&json, stdout, "brokerctl.sub/1");
         json_seconds(&json, "time_seconds", (double)now.tv_sec + (double)now.tv_nsec / 1e9);
+        if (sub->request->time) {
+                text_time(text, &now);
+                json_string(&json, "time", text);
+        }
         if (pattern)
                 json_bytes(&json, "pattern", *pattern);
         json_bytes(&json, "channel", channel);
@@ -55,14 +61,26 @@ static void sub_print_json(const struct bytes *pattern, struct bytes channel, st
         json_end(&json);
 }
 
+static void sub_print_time(void)
+{
+        char text[TEXT_TIME_SIZE];
+        struct timespec now;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        text_time(text, &now);
+        printf("%s\t", text);
+}
+
 /* pattern NULL: it came by a subscription to the channel. */
 static void sub_print(struct sub *sub, const struct bytes *pattern, struct bytes channel, struct bytes payload)
 {
         if (sub->request->json) {
-                sub_print_json(pattern, channel, payload);
+                sub_print_json(sub, pattern, channel, payload);
         } else if (sub->request->raw) {
                 fwrite(payload.p, 1, payload.n, stdout);
         } else {
+                if (sub->request->time)
+                        sub_print_time();
                 text_escape(stdout, channel);
                 putchar('\t');
                 text_escape(stdout, payload);
@@ -149,8 +167,11 @@ static int sub_run(struct sub *sub)
 int verb_sub(const struct ctl_request *request)
 {
         struct sub sub = { .request = request };
-        int r = link_open(&sub.link, request);
+        int r;
 
+        if (request->raw && request->time)
+                return say_usage("--raw writes the bytes of the messages only, so --time does not go with it");
+        r = link_open(&sub.link, request);
         if (!r) {
                 sub.deadline = clock_now() + request->timeout;
                 r = sub_run(&sub);

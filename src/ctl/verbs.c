@@ -3,6 +3,10 @@
 
 #include "ctl/verbs.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/completion.h"
 #include "ctl/say.h"
 
 int verb_strange(const struct link *link)
@@ -12,10 +16,24 @@ int verb_strange(const struct link *link)
         return CTL_FAILED;
 }
 
+/* For a shell that completes a line, which must not be disturbed. */
+static int verb_help_values(const struct ctl_request *request)
+{
+        int r = completion_print_values(stdout, request);
+
+        return r ? r : say_flush();
+}
+
 int verb_help(const struct ctl_request *request)
 {
         const struct ctl_verb *verb = NULL;
 
+        if (request->completion && strcmp(request->completion, "bash") != 0)
+                return verb_help_values(request);
+        if (request->completion) {
+                completion_print_bash(stdout);
+                return say_flush();
+        }
         if (request->n_operands > 0) {
                 verb = args_find_verb(request->operands[0]);
                 if (!verb)
@@ -38,10 +56,11 @@ const struct ctl_verb ctl_verbs[] = {
           "Publishes MESSAGE and prints how many subscribers it went to. Without MESSAGE, or when\n"
           "it is \"-\", the message is all of standard input, byte for byte.\n",
           verb_pub },
-        { "sub", "CHANNEL...", 1, -1, "pnjR", "subscribe, print messages as they come",
+        { "sub", "CHANNEL...", 1, -1, "pnjR2", "subscribe, print messages as they come",
           "Prints a line for each message: the channel, a tab, the message. Backslash, tab, newline\n"
           "and carriage return appear as \\\\ \\t \\n \\r, other bytes that are not printable as \\xHH.\n"
           "With --raw: the message's bytes only, as they are, and nothing between messages.\n"
+          "With --time: before the channel, when it came, and a tab.\n"
           "Runs until interrupted, or until --count messages came.\n",
           verb_sub },
         { "clients", "", 0, 0, "juSNow", "list the clients",
@@ -53,11 +72,22 @@ const struct ctl_verb ctl_verbs[] = {
           "Disconnects the clients with these ids, or those that fit the options, after showing\n"
           "them and asking. Never itself. Exit status 6: some had gone already.\n",
           verb_kill },
+        { "metrics", "", 0, 0, "0", "the broker's figures for Prometheus",
+          "Prints the figures of `brokerctl status --raw` as Prometheus reads them, in its text format\n"
+          "0.0.4. With -o FILE: into a file for node_exporter, which is replaced as a whole.\n"
+          "Only uid 0 and the user that brokerd runs as may ask.\n",
+          verb_metrics },
+        { "bench", "", 0, 0, "j345678y", "measure the running broker under load",
+          "Publishes to a channel of its own and subscribes to it, and prints how many messages went\n"
+          "how fast, the latency, and what was lost; with what figures compare by. Without --rate a\n"
+          "client sends when it is answered; with it by the clock, and what is late counts from when\n"
+          "it was due. A warm-up is not counted. It loads the broker that runs, and asks first.\n",
+          verb_bench },
         { "shutdown", "", 0, 0, "", "stop the broker",
           "Asks the broker to stop, and waits until it closes the connection. Only uid 0 and the\n"
           "user that brokerd runs as may ask.\n",
           verb_shutdown },
-        { "help", "[COMMAND]", 0, 1, "", "explain a command", "Explains a command, or lists them all.\n",
+        { "help", "[COMMAND]", 0, 1, "9", "explain a command", "Explains a command, or lists them all.\n",
           verb_help },
         { .name = NULL },
 };

@@ -12,6 +12,8 @@ int verb_pub(const struct ctl_request *request);
 int verb_sub(const struct ctl_request *request);
 int verb_clients(const struct ctl_request *request);
 int verb_kill(const struct ctl_request *request);
+int verb_metrics(const struct ctl_request *request);
+int verb_bench(const struct ctl_request *request);
 int verb_shutdown(const struct ctl_request *request);
 int verb_help(const struct ctl_request *request);
 
