@@ -390,7 +390,8 @@ static void shard_flushed(struct shard *s, struct client *c)
         spool_trim_cut(out);
         if (!PLANTED(12))
                 outq_detach(out, &s->chunks);
-        outq_detach(c->messages, &s->chunks);
+        if (c->messages != out)
+                outq_detach(c->messages, &s->chunks); /* of a transaction */
 }
 
 /* The only place that flushes. Return: 0, -errno. */

@@ -75,8 +75,8 @@ uint64_t slow_bytes(const struct policy *policy, const char *path)
         for (unsigned i = 0; i < policy->n_slow; i++) {
                 const struct slow_rule *rule = &policy->slow[i];
 
-                if (slow_drops(policy, i) && rule->action != SLOW_CONFLATE && rule_is_for(rule, path) &&
-                    rule->bytes < least)
+                if (rule->action != SLOW_DISCONNECT && rule->action != SLOW_CONFLATE &&
+                    rule_is_for(rule, path) && rule->bytes < least)
                         least = rule->bytes;
         }
         return least;

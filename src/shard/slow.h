@@ -62,8 +62,7 @@ static inline bool slow_drops(const struct policy *policy, uint32_t rule)
  * is no rule for that. It is so low that nothing need be dropped there yet. */
 uint64_t slow_from(const struct policy *policy, const char *path);
 
-/* The fewest bytes that a rule which drops above that has for a listener's clients; UINT64_MAX: there is none.
- */
+/* The fewest bytes at which a rule acts for a listener's clients; UINT64_MAX: there is no such rule. */
 uint64_t slow_bytes(const struct policy *policy, const char *path);
 
 /* Takes a slice of frames to pieces. Return: their number; they are valid until the next call. */

@@ -317,12 +317,22 @@ static const struct slow_rule block_rules[] = {
         { .action = SLOW_BLOCK, .bytes = 100, .block_ns = NSEC_PER_SEC },
 };
 
+/* Messages for them are dropped, of each channel in another way. */
+static const struct bytes drop_channels[] = { BYTES_LITERAL("*a*"), BYTES_LITERAL("*b*") };
+static const struct slow_rule drop_rules[] = {
+        { .action = SLOW_DROP_OLDEST, .bytes = 900, .channels = &drop_channels[0], .n_channels = 1 },
+        { .action = SLOW_DROP_NEWEST, .bytes = 900, .channels = &drop_channels[1], .n_channels = 1 },
+        { .action = SLOW_CONFLATE },
+};
+
 static struct policy policy_of(uint8_t bounds)
 {
         return (struct policy){ .limits = { .request_bytes = 1 << 20,
                                             .output_hard = bounds & 16 ? 1 << 20 : 1000 },
-                                .slow = block_rules,
-                                .n_slow = bounds & 64 ? 1 : 0 };
+                                .slow = bounds & 128 ? drop_rules : block_rules,
+                                .n_slow = bounds & 128  ? 3
+                                          : bounds & 64 ? 1
+                                                        : 0 };
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
