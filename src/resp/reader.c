@@ -22,6 +22,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "util/mem.h"
+
 #define READER_LINE_MAX  ((size_t)64 * 1024) /* bytes of a line before its end; Redis: PROTO_INLINE_MAX_SIZE */
 #define READER_ARGS_MAX  INT_MAX             /* arguments of a request, as in Redis 7 */
 #define READER_ARG_MIN   6                   /* bytes of the shortest argument: "$0\r\n\r\n" */
@@ -76,9 +78,12 @@ static int scratch_reserve(struct reader_scratch *scratch, size_t n)
                 return 0;
         while (cap < n)
                 cap *= 2;
-        argv = reallocarray(scratch->argv, cap, sizeof(*argv));
+        argv = mem_try(cap * sizeof(*argv));
         if (!argv)
                 return READER_E_NOMEM;
+        if (scratch->cap)
+                memcpy(argv, scratch->argv, scratch->cap * sizeof(*argv));
+        free(scratch->argv);
         scratch->argv = argv;
         scratch->cap = cap;
         return 0;

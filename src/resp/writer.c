@@ -86,8 +86,7 @@ static size_t bulk_size(size_t n)
 /* Room for n bytes at the end of b; writer_done() takes what was written there. */
 static uint8_t *writer_room(struct buffer *b, size_t n)
 {
-        if (buffer_reserve(b, n))
-                mem_fail();
+        buffer_make_room(b, n);
         return b->data + b->end;
 }
 

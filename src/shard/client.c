@@ -68,6 +68,8 @@ void client_adopt(struct shard *s, const struct message_adopt *adopt)
         timeout_begin(c);
         user_join(c);
         s->ops->add(s->reactor, &c->stream);
+        if (mem_is_short())
+                limits_keep(c, 0);
         permit_enter(c);
 }
 
@@ -365,7 +367,7 @@ static void client_hold(struct client *c, struct bytes input)
 {
         struct shard *s = c->shard;
 
-        if (reader_hold(&c->reader, input)) {
+        if (reader_hold(&c->reader, input) && (!mem_use_reserve() || reader_hold(&c->reader, input))) {
                 shard_notice(s, c, "its waiting requests do not fit into memory");
                 client_close(c);
                 return;

@@ -107,7 +107,7 @@ publish(struct client *c, const struct request *request, enum message_type type)
         }
         if (s->users.meters && !publish_metered(c, request))
                 return COMMAND_WAIT;
-        if (s->publish_limited && limits_publish(c, payload)) {
+        if ((s->publish_limited || payload.n > LIMITS_PAYLOAD_SMALL) && limits_publish(c, payload)) {
                 user_unspend(c, 1, payload.n); /* it comes back to this, or it is refused */
                 if (c->wait != CLIENT_RUNS)
                         return COMMAND_WAIT;
@@ -259,6 +259,8 @@ static enum command_result subscribe(struct client *c, const struct request *req
 
         if (denied)
                 return subscribe_denied(c, kind, request->argv[denied]);
+        if (limits_no_memory(c, limits_subscription_memory(c->shard, request->argv + 1, request->argc - 1)))
+                return COMMAND_REFUSED;
         error = limits_subscribe(c, kind, request->argv + 1, request->argc - 1);
         if (error)
                 return subscribe_over_limit(c, error);

@@ -8,10 +8,57 @@
 #include "shard/transaction.h"
 #include "util/bucket.h"
 #include "util/clock.h"
+#include "util/mem.h"
 
 /* A client that is over its rate waits at least this long: who publishes small messages at a high rate is not
  * woken for each. It gets no less for that, since a bucket holds a second's worth. */
 #define LIMITS_PAUSE_MIN NSEC_PER_MSEC
+
+/* ------------------------------------------------------------------ memory */
+
+#define LIMITS_MEMORY_SMALL   (256 * 1024) /* bytes: a part of the reserve */
+#define LIMITS_PER_SUBSCRIBER 640 /* bytes of a subscription with a topic of its own, on a shard, about */
+
+bool limits_no_memory(struct client *c, size_t bytes)
+{
+        struct shard *s = c->shard;
+
+        if (!(s->memory_low && mem_is_low()) && (bytes <= LIMITS_MEMORY_SMALL || mem_fits(bytes)))
+                return false;
+        command_error_coded(c, "OOM command not allowed when the broker is short of memory");
+        s->status.memory_refused++;
+        shard_notice(s, c, "a command is refused, since memory is short");
+        return true;
+}
+
+size_t limits_subscription_memory(const struct shard *s, const struct bytes *names, uint32_t n)
+{
+        size_t bytes = 0;
+
+        for (uint32_t i = 0; i < n; i++)
+                bytes += LIMITS_PER_SUBSCRIBER + 4 * names[i].n; /* batch, messages, topic, acknowledgement */
+        return bytes * s->options.n_shards;
+}
+
+void limits_look_at_memory(struct shard *s)
+{
+        if (!s->memory_low && !mem_is_short())
+                return;
+        s->memory_low = mem_is_low();
+        s->publish_limited = s->memory_low || limits_on_publish(&s->policy->limits);
+}
+
+bool limits_keep(struct client *c, size_t bytes)
+{
+        struct shard *s = c->shard;
+
+        if (!mem_is_short() && (bytes <= LIMITS_MEMORY_SMALL || mem_fits(bytes)))
+                return true;
+        s->status.memory_closed++;
+        shard_notice(s, c, "disconnected, there is no memory for what it does not take");
+        client_close(c);
+        return false;
+}
 
 /* ------------------------------------------------------------------ what is published */
 
@@ -64,6 +111,8 @@ bool limits_publish(struct client *c, struct bytes payload)
 {
         struct shard *s = c->shard;
 
+        if (limits_no_memory(c, payload.n * (SUBSCRIBER_PROTOCOLS + s->options.n_shards)))
+                return true;
         if (!limits_message_fits(s, payload.n)) {
                 command_error(c, "the message is larger than the limit of %llu bytes",
                               (unsigned long long)s->policy->limits.message_bytes);

@@ -29,6 +29,24 @@ bool limits_on_publish(const struct policy_limits *limits);
  */
 bool limits_publish(struct client *c, struct bytes payload);
 
+/*
+ * Whether there is no memory for a command that needs so many bytes; answers the error if so. One that needs
+ * little is let through as long as the reserve of the thread is there, since that covers it.
+ */
+bool limits_no_memory(struct client *c, size_t bytes);
+
+/* What a subscription to these names takes on all shards. */
+size_t limits_subscription_memory(const struct shard *s, const struct bytes *names, uint32_t n);
+
+/* At a turn's end: whether commands are refused from here on, or no more. */
+void limits_look_at_memory(struct shard *s);
+
+/* Whether what a slow client has waiting may be moved to memory of its own; closes it if not. */
+bool limits_keep(struct client *c, size_t bytes);
+
+/* Payloads up to this have memory in the reserve, whatever the number of shards. */
+#define LIMITS_PAYLOAD_SMALL 8192
+
 /* Takes n messages with these payloads from the client's rate. Return: false: they are over it, nothing is
  * taken, and the client waits (CLIENT_RATED). */
 bool limits_charge(struct client *c, uint64_t n, uint64_t bytes);

@@ -175,8 +175,7 @@ static void loss_write_one(struct buffer *out, unsigned wishes, const struct byt
                 buffer_put(&text, channel->p, channel->n);
         }
         size = writer_message_size(topic.n, buffer_size(&text));
-        if (buffer_reserve(out, size))
-                mem_fail();
+        buffer_make_room(out, size);
         writer_message(out->data + out->end, wishes & LOSS_RESP3 ? WRITER_RESP3 : WRITER_RESP2, topic,
                        buffer_view(&text));
         out->end += size;

@@ -169,7 +169,9 @@ struct message_verified {
         _(rate_limit_paused)                                                                                   \
         _(handshake_timeouts)                                                                                  \
         _(request_timeouts)                                                                                    \
-        _(idle_timeouts)
+        _(idle_timeouts)                                                                                       \
+        _(memory_refused)                                                                                      \
+        _(memory_closed)
 
 struct message_lease {
         uid_t uid;

@@ -38,11 +38,12 @@
 #include "util/plant.h"
 #include "util/probe.h"
 
-#define SHARD_CHUNK_BYTES 2048 /* of a client's own output; of a usual one */
-#define SHARD_CHUNKS_IDLE 64
-#define SHARD_STAGES_IDLE 4
-#define SHARD_END_BUDGET  1000 /* clients and their subscriptions that are ended in one turn; some 0.5 ms */
-#define SHARD_RECENT      1024 /* channels without subscribers whose matches are remembered */
+#define SHARD_CHUNK_BYTES   2048 /* of a client's own output; of a usual one */
+#define SHARD_CHUNKS_IDLE   64
+#define SHARD_STAGES_IDLE   4
+#define SHARD_END_BUDGET    1000 /* clients and their subscriptions that are ended in one turn; some 0.5 ms */
+#define SHARD_RESERVE_BYTES (1024 * 1024) /* for what a turn has begun when memory runs out */
+#define SHARD_RECENT        1024          /* channels without subscribers whose matches are remembered */
 
 void shard_touch(struct shard *s, struct client *c)
 {
@@ -201,7 +202,7 @@ static void shard_use_policy(struct shard *s, const struct policy *policy)
         s->policy = policy;
         s->limits = (struct reader_limits){ request_bytes, request_bytes };
         permit_use_policy(s);
-        s->publish_limited = limits_on_publish(&policy->limits);
+        s->publish_limited = s->memory_low || limits_on_publish(&policy->limits);
         list_for_each (i, &s->clients) {
                 struct client *c = container_of(i, struct client, all);
 
@@ -366,6 +367,8 @@ static void shard_flushed(struct shard *s, struct client *c)
         PROBE2(flush, c->id, out->bytes);
         if (c->stream.failed)
                 return; /* the reactor reports it in the next wait */
+        if (out->bytes && !limits_keep(c, out->bytes))
+                return;
         if (c->spool || (out->bytes && spool_is_needed(c)))
                 spool_keep(c);
         if (!out->bytes && !c->spool)
@@ -556,6 +559,7 @@ static int shard_turn_unchecked(struct shard *s)
                 return error_trace(r);
         block_tick(s);
         shard_tick(s);
+        limits_look_at_memory(s);
         if (!list_empty(&s->users.dirty))
                 shard_users_settle(s);
         if (n || drained)
@@ -644,6 +648,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         stage_pool_init(&s->stages, DELIVER_STAGE_BYTES, SHARD_STAGES_IDLE);
         stage_pool_init(&s->chunks, SHARD_CHUNK_BYTES, SHARD_CHUNKS_IDLE);
         s->now = options->now();
+        mem_reserve(SHARD_RESERVE_BYTES);
         shard_tell_address(s);
         *shardp = s;
         return 0;
@@ -673,6 +678,7 @@ struct shard *shard_free(struct shard *s)
         reader_scratch_deinit(&s->scratch);
         buffer_deinit(&s->reply);
         buffer_deinit(&s->closed_users);
+        mem_unreserve();
         free(s);
         return NULL;
 }

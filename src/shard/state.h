@@ -58,7 +58,8 @@ struct shard {
         struct buffer reply;      /* of the client that is being served */
         struct reader_scratch scratch;
         struct reader_limits limits; /* of the policy */
-        bool publish_limited;        /* by the policy: limits_on_publish() */
+        bool memory_low;             /* at the end of the last turn: limits_look_at_memory() */
+        bool publish_limited;        /* by the policy: limits_on_publish(); or memory is low */
         uint64_t output;             /* the sum of client.output */
         struct timers timers;        /* of clients; shard_tick() takes those that are due */
 

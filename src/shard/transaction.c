@@ -214,7 +214,9 @@ static struct queued *transaction_keep(struct client *c, const struct request *r
                 writer_simple(&c->shard->reply, "QUEUED"); /* as Redis answers */
                 return NULL;
         }
-        if (t->bytes + size > c->shard->policy->limits.request_bytes)
+        if (limits_no_memory(c, 0))
+                q = NULL;
+        else if (t->bytes + size > c->shard->policy->limits.request_bytes)
                 command_error(c, "the commands of the transaction take more memory than one request may");
         else if (!(q = queued_new(request, size)))
                 command_error(c, "the commands of the transaction do not fit into memory");

@@ -35,7 +35,7 @@ int buffer_reserve(struct buffer *b, size_t n)
         }
         while (cap < used + n)
                 cap *= 2;
-        data = malloc(cap);
+        data = mem_try(cap);
         if (!data)
                 return -ENOMEM;
         if (used)
@@ -43,6 +43,12 @@ int buffer_reserve(struct buffer *b, size_t n)
         free(b->data);
         *b = (struct buffer){ .data = data, .end = used, .cap = cap };
         return 0;
+}
+
+void buffer_make_room(struct buffer *b, size_t n)
+{
+        if (buffer_reserve(b, n) && (!mem_use_reserve() || buffer_reserve(b, n)))
+                mem_fail();
 }
 
 int buffer_append(struct buffer *b, const void *p, size_t n)
@@ -59,8 +65,10 @@ int buffer_append(struct buffer *b, const void *p, size_t n)
 
 void buffer_put(struct buffer *b, const void *p, size_t n)
 {
-        if (buffer_append(b, p, n))
-                mem_fail();
+        buffer_make_room(b, n);
+        if (n)
+                memcpy(b->data + b->end, p, n);
+        b->end += n;
 }
 
 void buffer_printf(struct buffer *b, const char *format, ...)
@@ -72,8 +80,7 @@ void buffer_printf(struct buffer *b, const char *format, ...)
         n = vsnprintf(NULL, 0, format, ap);
         va_end(ap);
         assert(n >= 0);
-        if (buffer_reserve(b, (size_t)n + 1))
-                mem_fail();
+        buffer_make_room(b, (size_t)n + 1);
         va_start(ap, format);
         vsnprintf((char *)b->data + b->end, (size_t)n + 1, format, ap);
         va_end(ap);

@@ -33,10 +33,13 @@ void buffer_deinit(struct buffer *b);
  */
 int buffer_reserve(struct buffer *b, size_t n);
 
+/* buffer_reserve() for what is bounded by code or configuration: ends the process when memory is out. */
+void buffer_make_room(struct buffer *b, size_t n);
+
 /* Appends. Return: 0, -ENOMEM (the buffer is unchanged). */
 int buffer_append(struct buffer *b, const void *p, size_t n);
 
-/* buffer_append() for what is bounded by code or configuration: ends the process when memory is out. */
+/* buffer_append() likewise. */
 void buffer_put(struct buffer *b, const void *p, size_t n);
 void buffer_printf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -71,6 +71,19 @@ static void settle(struct usage *usage)
         } while (CAN_MEASURE && usage->switches != last);
 }
 
+#define BATCH                                                                                                  \
+        64 /* connections that have a request open at a time: what their answers take is not theirs for long   \
+            */
+
+static void await_answers(unsigned n, const char *word, uint64_t deadline)
+{
+        while (idle.answered < n) {
+                load_wait(&idle.load, 100);
+                if (clock_now() > deadline)
+                        fail("%u of %u connections have no reply to %s", n - idle.answered, n, word);
+        }
+}
+
 /* Sends one request on every connection and waits for all replies. */
 static void ask_all(const char *word, const char *argument)
 {
@@ -85,13 +98,10 @@ static void ask_all(const char *word, const char *argument)
                 conn_request(conn, argument ? 2 : 1, (const char *[]){ word, name });
                 if (conn_flush(&idle.load, conn, SIZE_MAX) < 0)
                         fail("connection %u cannot write", i);
-                load_wait(&idle.load, 0);
+                if (i % BATCH == BATCH - 1)
+                        await_answers(i + 1, word, deadline);
         }
-        while (idle.answered < idle.n) {
-                load_wait(&idle.load, 100);
-                if (clock_now() > deadline)
-                        fail("%u of %u connections have no reply to %s", idle.n - idle.answered, idle.n, word);
-        }
+        await_answers(idle.n, word, deadline);
 }
 
 static void open_all(void)
