@@ -401,6 +401,9 @@ bool user_publishes_slow(struct client *c, size_t bytes)
         struct user *u = c->account;
         enum quota quota;
 
+        if (u->messages_left >= 0) /* it was the bytes */
+                u->bytes_left += (int64_t)bytes;
+        u->messages_left++;
         if (transaction_runs(c))
                 return true;
         if (user_ask(c, &need, &quota) != USER_GOES_ON)
