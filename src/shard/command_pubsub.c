@@ -80,12 +80,6 @@ __attribute__((noinline)) static bool publish_waits(struct client *c, const stru
         return c->wait != CLIENT_RUNS;
 }
 
-/* Whether its user may publish that now. Out of line, since most have no limit. */
-__attribute__((noinline)) static bool publish_metered(struct client *c, const struct request *request)
-{
-        return user_publishes(c, c->account, request->argv[2].n);
-}
-
 /* Compiled into each of the two commands, so that neither asks at run time which it is. */
 __attribute__((always_inline)) static inline enum command_result
 publish(struct client *c, const struct request *request, enum message_type type)
@@ -105,7 +99,7 @@ publish(struct client *c, const struct request *request, enum message_type type)
                         return COMMAND_WAIT;
                 remote &= ~TOPIC_HELD;
         }
-        if (s->users.meters && !publish_metered(c, request))
+        if (s->users.meters && !user_publishes(c, c->account, payload.n))
                 return COMMAND_WAIT;
         if ((s->publish_limited || payload.n > LIMITS_PAYLOAD_SMALL) && limits_publish(c, payload)) {
                 user_unspend(c, 1, payload.n); /* it comes back to this, or it is refused */

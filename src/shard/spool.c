@@ -728,6 +728,27 @@ void spool_keep(struct client *c)
                 spool_stall(c);
 }
 
+void spool_cut(struct client *c, size_t bytes)
+{
+        struct spool *sp = c->spool;
+
+        for (unsigned i = 0; i < sp->n_rules; i++) {
+                struct list *entries = &sp->rules[i].entries;
+                bool newest = c->shard->policy->slow[i].action == SLOW_DROP_NEWEST;
+
+                while (!list_empty(entries) && client_output(c) > bytes) {
+                        struct spool_entry *e =
+                                container_of(newest ? entries->prev : entries->next, struct spool_entry, peers);
+
+                        struct piece piece = entry_piece(e);
+                        size_t over = client_output(c) - bytes;
+                        uint32_t excess = piece_excess(&piece, over < piece.len ? piece.len - over : 0);
+
+                        spool_drop(c, e, newest || over >= e->bytes ? e->n : excess);
+                }
+        }
+}
+
 /* ------------------------------------------------------------------ changes */
 
 void spool_mark(struct client *c)

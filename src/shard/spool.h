@@ -83,6 +83,10 @@ void spool_offer(struct client *c);
  */
 void spool_keep(struct client *c);
 
+/* Drops messages, of those that the rules let go, until no more bytes wait for the client, or none is left. Not
+ * during a flush. */
+void spool_cut(struct client *c, size_t bytes);
+
 /* Whether what a flush has left behind of a client that is not spooled is to be. */
 bool spool_is_needed(const struct client *c);
 

@@ -10,6 +10,7 @@
 #include "shard/command.h"
 #include "shard/deliver.h"
 #include "shard/gather.h"
+#include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
 #include "util/clock.h"
@@ -400,6 +401,9 @@ bool user_publishes_slow(struct client *c, size_t bytes)
         struct user *u = c->account;
         enum quota quota;
 
+        if (u->messages_left >= 0) /* it was the bytes */
+                u->bytes_left += (int64_t)bytes;
+        u->messages_left++;
         if (transaction_runs(c))
                 return true;
         if (user_ask(c, &need, &quota) != USER_GOES_ON)
@@ -511,6 +515,19 @@ static void users_count_output(struct shard *s)
         }
 }
 
+/* Messages go, if the rules for slow subscribers say so; else the client. */
+static void user_cut_client(struct client *c, uint64_t over)
+{
+        size_t before = c->output;
+
+        if (c->spool) {
+                spool_cut(c, before > over ? before - (size_t)over : 0);
+                client_output_changed(c, client_output(c));
+        }
+        if (c->output >= before)
+                client_close_at_limit(c);
+}
+
 /* The slow-consumer policy, as if that client had passed a bound of its own, until no more than goal is in use
  * by the user, or by all. */
 static void user_cut_output(struct shard *s, struct user *u, enum quota q, uint64_t goal)
@@ -526,7 +543,7 @@ static void user_cut_output(struct shard *s, struct user *u, enum quota q, uint6
                                 most = c;
                 }
                 assert(most);
-                client_close_at_limit(most);
+                user_cut_client(most, u->leases[q].used - goal);
         }
 }
 
@@ -638,7 +655,8 @@ void user_charge(struct client *c, unsigned dst)
 {
         struct user *u = c->account;
 
-        port_charge(c->shard->port, dst, &u->backlog);
+        if (!PLANTED(33))
+                port_charge(c->shard->port, dst, &u->backlog);
         if (u->backlog && list_empty(&u->spilling))
                 list_add_tail(&c->shard->users.spilling, &u->spilling);
 }

@@ -133,18 +133,15 @@ enum user_answer user_ask_subscribe(struct client *c, enum topic_kind kind, cons
 /* Whether the client does not subscribe to the name yet; each is counted once in seen (zeroed at first). */
 bool user_is_new_name(struct client *c, enum topic_kind kind, const struct bytes *name, struct table *seen);
 
-/* Whether a message of that payload may be published now, which is spent then, unless EXEC spent it; else the
- * client waits. Only with users.meters. */
+/* Takes back what user_publishes() has spent, and asks. */
 bool user_publishes_slow(struct client *c, size_t bytes);
 
+/* Whether a message of that payload may be published now, which is spent then, unless EXEC spent it; else the
+ * client waits. Only with users.meters. */
 static inline bool user_publishes(struct client *c, struct user *u, size_t bytes)
 {
-        if (--u->messages_left >= 0) {
-                if ((u->bytes_left -= (int64_t)bytes) >= 0)
-                        return true;
-                u->bytes_left += (int64_t)bytes;
-        }
-        u->messages_left++;
+        if (--u->messages_left >= 0 && (u->bytes_left -= (int64_t)bytes) >= 0)
+                return true;
         return user_publishes_slow(c, bytes);
 }
 

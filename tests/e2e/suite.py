@@ -39,7 +39,7 @@ CASE_SECONDS = 600 if HEAVY else 120
 MODULES = ["case_commands", "case_errors", "case_requests", "case_delivery", "case_order", "case_vanish",
            "case_hostile", "case_sharded", "case_transaction", "case_storms", "case_limits", "case_start",
            "case_foreign", "case_server", "case_exporter", "case_client", "case_reload", "case_access",
-           "case_slow", "case_block"]
+           "case_slow", "case_block", "case_quotas"]
 
 
 class Skip(Exception):

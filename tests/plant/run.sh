@@ -38,6 +38,9 @@ bugs='
 28 a shard sleeps although publishers need wait no more
 29 a hold that comes back stops those who waited for the last one
 30 a publisher waits for its own subscription
+31 control refuses without a recall of what others do not use
+32 a lease stays with a shard that its user has left
+33 messages in backlogs of the mesh are charged to nobody
 34 a client publishes that has to authenticate first
 35 an answer about a secret that is no more lets a client in
 '
@@ -78,10 +81,15 @@ for n in "$@"; do
         build test-block "$src/tests/shard/test-block.c" $support || exit 1
         # shellcheck disable=SC2086
         build sim "$src/tests/sim/sim.c" $support || exit 1
+        accounts="$support $src/tests/support/accounts.c $src/src/broker/ledger.c"
+        # shellcheck disable=SC2086
+        build test-user "$src/tests/shard/test-user.c" $accounts || exit 1
+        # shellcheck disable=SC2086
+        build accounts "$src/tests/sim/accounts.c" $accounts || exit 1
         # shellcheck disable=SC2086
         build slow "$src/tests/sim/slow.c" $support || exit 1
         by=
-        for test in test-topics test-outq test-uring test-shard test-auth sim slow test-block test-port; do
+        for test in test-topics test-outq test-uring test-shard test-auth sim slow test-block test-user accounts test-port; do
                 timeout 120 "$work/$test" >"$work/log" 2>&1 && continue
                 by=$test
                 break

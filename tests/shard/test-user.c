@@ -549,6 +549,39 @@ START_TEST(a_shard_alone_never_leaves_more_than_the_bound)
 }
 END_TEST
 
+/* Where messages may be dropped, they go instead of the client. */
+START_TEST(a_bound_of_output_drops_by_the_rules)
+{
+        static const struct slow_rule rules[] = { { .action = SLOW_DROP_OLDEST, .bytes = 2000 },
+                                                  { .action = SLOW_DROP_NEWEST, .bytes = 2000 } };
+        struct policy policy = {
+                .limits = { .request_bytes = 1 << 20, .output_hard = 1 << 20, .output_user = 1500 },
+                .slow = &rules[_i % 2],
+                .n_slow = 1
+        };
+        int a, publisher;
+        uint64_t used;
+
+        start(_i < 2 ? 1 : 3, &(struct policy_limits){ .output_user = 1500 });
+        accounts_set_policy(&accounts, &policy);
+        settle();
+        publisher = cluster_connect(&cl, 0, 5);
+        a = slow_subscriber(last(), ALICE);
+        for (int i = 0; i < 60; i++)
+                say(0, publisher, message40);
+        ck_assert(cluster_is_open(&cl, last(), a));
+        used = accounts_used(&accounts, ALICE, QUOTA_OUTPUT);
+        ck_assert_uint_le(used, 1500);
+        ck_assert_uint_gt(used, _i % 2 ? 300 : 1000);
+        ck_assert_uint_gt(
+                cl.shards[last()]->status.lost_drop_oldest + cl.shards[last()]->status.lost_drop_newest, 30);
+        fake_accept(cl.fakes[last()], a, SIZE_MAX);
+        settle();
+        hears(last(), a, "message");
+        finish();
+}
+END_TEST
+
 START_TEST(limits_of_output_come_and_go)
 {
         int a, b, publisher;
@@ -782,6 +815,7 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, what_a_client_has_taken_meanwhile_does_not_count, 0, 2);
         tcase_add_loop_test(cases, the_output_of_all_users_has_a_bound, 0, 2);
         tcase_add_test(cases, a_shard_alone_never_leaves_more_than_the_bound);
+        tcase_add_loop_test(cases, a_bound_of_output_drops_by_the_rules, 0, 4);
         tcase_add_loop_test(cases, limits_of_output_come_and_go, 0, 2);
         tcase_add_loop_test(cases, a_request_that_never_fits_is_told_so, 0, 2);
         tcase_add_loop_test(cases, over_the_bound_reading_pauses_until_input_was_executed, 0, 2);
