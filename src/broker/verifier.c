@@ -247,8 +247,9 @@ void verifier_take(struct verifier *v, void (*take)(void *arg, const struct veri
 {
         struct list done;
 
-        waker_eventfd_clear(v->answered.fd);
         pthread_mutex_lock(&v->mutex);
+        waker_eventfd_clear(
+                v->answered.fd); /* under the mutex, as it is fired: it says just what is in the list */
         list_swap(&done, &v->done);
         pthread_mutex_unlock(&v->mutex);
         while (!list_empty(&done)) {
