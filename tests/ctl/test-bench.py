@@ -100,8 +100,13 @@ class Load(Bench):
         self.assertEqual([value[k] for k in ("lost", "unanswered", "unsent", "disordered")], [0] * 4)
         self.assertEqual(value["plan"] | {"measured_seconds": 1, "warm_up_seconds": 0.2, "rate_per_second": 500, "clients": 3,
                                           "subscribers": 2, "size_bytes": 16, "pipeline": 0}, value["plan"])
-        self.assertTrue(300 < value["published_per_second"] < 700, value)
-        self.assertTrue(600 < value["delivered_per_second"] < 1400, value)
+
+    def test_the_rate_that_is_shown_is_the_rate(self):
+        for _ in range(5):  # beside other programs a measurement may fail
+            value, _ = self.bench("--rate", "1000", "--seconds", "1", "--subscribers", "2")
+            if 980 < value["published_per_second"] < 1020 and 1960 < value["delivered_per_second"] < 2040:
+                return
+        self.fail(value)
 
     def test_without_one_answers_are_the_pace(self):
         value, _ = self.bench("--seconds", "0.5", "--clients", "2", "--subscribers", "3", "--pipeline", "4")
@@ -125,9 +130,9 @@ class Load(Bench):
         self.assertEqual(value["delivered_per_second"], 0)
 
     def test_a_pause_of_the_broker_delays_all_that_was_due(self):
-        """If it sent the next message late and forgot when it was due, only few would be slow."""
+        """Sockets are full meanwhile, so messages are sent late. Were their times those of sending, few would be slow."""
         process = subprocess.Popen([BROKERCTL, "-s", self.path, "-t", "10", "bench", "-y", "-j", "--rate", "1000", "--seconds",
-                                    "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                    "2", "--size", "20000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.cleanup.callback(self.stop, process)
         self.cleanup.callback(process.stderr.close)
         while self.counts()[0] < 600:  # the warm-up is over
