@@ -262,5 +262,27 @@ def memory_of_many_is_what_the_rule_says(env):
             client.sock.close()
 
 
+@case(brokerd=ONLY, once=True)
+def one_that_is_stuck_takes_nothing_from_many(env):
+    """Known failure 30: one subscriber never reads, the others get everything, and memory is what the rule allows."""
+    n = scale(200, 1000)
+    own = _server(env)
+    publisher = own.connect()
+    channel = "drop-oldest.stuck"
+    own.connect().subscribe(channel)  # never reads
+    live = [own.connect().subscribe(channel) for _ in range(n)]
+    _wait_for(publisher, channel, n + 1)
+    before = own.server.memory()
+    for i in range(100):
+        publisher.send_raw(encode("PUBLISH", channel, b"%d" % i + b"x" * 10000))
+        need(publisher.read("the reply to a PUBLISH") == n + 1, "receivers")
+        for client in live:
+            need(client.read("the message")[2].startswith(b"%dx" % i), f"message {i}")
+    if not own.server.sanitized():
+        grown = own.server.memory() - before
+        need(grown < 1.1 * LIMIT + 2 * KIB * KIB, f"{grown} bytes for one client with {LIMIT}")
+    need(own.server.alive(), "alive")
+
+
 def _wait_for(client, channel, n):
     need(client.do("PUBSUB", "NUMSUB", channel)[1] == n, "all are subscribed")
