@@ -9,6 +9,7 @@
 
 #include "resp/writer.h"
 #include "shard/client.h"
+#include "shard/gather.h"
 #include "shard/inspect.h"
 #include "shard/policy.h"
 #include "shard/state.h"
@@ -450,23 +451,21 @@ START_TEST(channels_come_and_go_while_a_list_is_made)
         a = admin(0);
         c = cluster_connect(&cl, 0, 77);
         d = cluster_connect(&cl, 0, 77);
-        subscribe_many(0, d, 10000, 700);
-        subscribe_many(0, c, 20000, 700);
-        subscribe_many(0, d, 30000, 700);
-        subscribe_many(0, c, 40000, 700);
+        subscribe_many(0, c, 20000, 700); /* the walk comes here last */
+        subscribe_many(0, d, 30000, 900); /* here it stands after the first turn */
+        subscribe_many(0, c, 40000, 200);
         cluster_say(&cl, 0, a, "BROKER CHANNELS c* LIMIT 2000\r\n");
         cluster_turn(&cl, 0);
         cluster_say(&cl, 0, d, "UNSUBSCRIBE\r\n");
         cluster_turn(&cl, 0);
         subscribe_many(0, d, 50000, 500);
         text = heard(0, a);
-        for (int i = 0; i < 700; i++)
-                for (int from = 20000; from <= 40000; from += 20000) {
-                        char name[32];
+        for (int i = 0; i < 900; i++) {
+                char name[32];
 
-                        snprintf(name, sizeof(name), "{name:c%05d ", from + i);
-                        ck_assert_msg(strstr(text, name), "%s is missing", name);
-                }
+                snprintf(name, sizeof(name), "{name:c%05d ", i < 700 ? 20000 + i : 40000 + i - 700);
+                ck_assert_msg(strstr(text, name), "%s is missing", name);
+        }
         free(text);
         cluster_deinit(&cl);
 }
@@ -518,6 +517,69 @@ START_TEST(a_list_that_is_too_long_is_refused)
         subscribe_many(shard_counts[_i] - 1, c, 0, 400);
         CHECK(0, a, "BROKER CHANNELS\r\n", "-ERR the list is longer than the output that may wait");
         CHECK(0, a, "BROKER CHANNELS LIMIT 20\r\n", "total:400 channels:[{name:c00000 ");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* So that no shard is made to hold, or to send, more than that. */
+START_TEST(a_part_that_is_too_long_is_not_sent)
+{
+        const struct client *asker;
+        int a, c;
+
+        start_with(3, &narrow);
+        a = admin(0);
+        c = cluster_connect(&cl, 1, 77);
+        subscribe_many(1, c, 0, 400);
+        asker = client_of_stream(fake_stream(cl.fakes[0], a)->stream);
+        cluster_say(&cl, 0, a, "BROKER CHANNELS\r\n");
+        for (int i = 0; i < 40; i++) {
+                cluster_turn(&cl, 0);
+                cluster_turn(&cl, 1);
+        }
+        ck_assert_ptr_nonnull(asker->gather); /* shard 2 has not answered */
+        for (int i = 0; i < 2; i++)
+                ck_assert_uint_eq(buffer_size(&asker->gather->inspect->parts[i]), sizeof(struct inspect_part));
+        CHECK(0, a, "", "-ERR the list is longer");
+        cluster_deinit(&cl);
+}
+END_TEST
+
+/* Which channels only patterns want, the shards know that published to them. */
+START_TEST(what_only_some_shards_know_is_in_its_place)
+{
+        static const struct {
+                unsigned shard;
+                const char *publish;
+        } published[] = { { 1, "PUBLISH n1 x\r\n" },
+                          { 2, "PUBLISH n2 x\r\n" },
+                          { 1, "PUBLISH n3 x\r\n" },
+                          { 0, "PUBLISH n0 x\r\n" },
+                          { 2, "PUBLISH n1 x\r\n" } };
+        char *text;
+        const char *rest;
+        int a, c;
+
+        start(3);
+        a = admin(0);
+        c = cluster_connect(&cl, 0, 77);
+        say(0, c, "PSUBSCRIBE n*\r\n");
+        for (unsigned i = 0; i < 5; i++)
+                say(published[i].shard, cluster_connect(&cl, published[i].shard, 77), published[i].publish);
+        text = answer(0, a, "BROKER CHANNELS\r\n");
+        rest = text;
+        for (unsigned i = 0; i < 4; i++) {
+                char row[128];
+
+                snprintf(row, sizeof(row),
+                         "{name:n%u subscribers:0 by_shard:[0 0 0] clients:[] kind:channel messages:%d ", i,
+                         i == 1 ? 2 : 1);
+                rest = strstr(rest, row);
+                ck_assert_msg(rest, "%s is not next in %s", row, text);
+                rest++;
+        }
+        ck_assert_ptr_null(strstr(rest, "{name:n0 s"));
+        free(text);
         cluster_deinit(&cl);
 }
 END_TEST
@@ -595,6 +657,8 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, who_asked_may_go, 0, 2);
         tcase_add_loop_test(cases, a_stop_does_not_wait_for_a_list, 0, 2);
         tcase_add_loop_test(cases, a_list_that_is_too_long_is_refused, 0, 2);
+        tcase_add_test(cases, a_part_that_is_too_long_is_not_sent);
+        tcase_add_test(cases, what_only_some_shards_know_is_in_its_place);
         tcase_add_test(cases, one_client_is_looked_at_before_long_lists);
         tcase_add_loop_test(cases, in_a_transaction_it_is_answered_in_its_place, 0, 2);
         tcase_add_loop_test(cases, the_lines_of_all_clients_have_the_counters, 0, 2);
