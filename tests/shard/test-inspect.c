@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pubsub/access.h"
 #include "resp/writer.h"
 #include "shard/client.h"
 #include "shard/gather.h"
@@ -622,6 +623,42 @@ START_TEST(in_a_transaction_it_is_answered_in_its_place)
 }
 END_TEST
 
+/* Deliveries that are looked at one by one are counted as well, and only those that are made. */
+START_TEST(what_the_rules_refuse_is_counted)
+{
+        static const struct bytes all[] = { BYTES_LITERAL("*") }, secret[] = { BYTES_LITERAL("n2") };
+        static const struct access_range alice = { 77, 77 };
+        const struct access_rule rules[] = {
+                { .deny = true,
+                  .actions = 1u << ACCESS_SUBSCRIBE,
+                  .users = &alice,
+                  .n_users = 1,
+                  .channels = secret,
+                  .n_channels = 1 },
+                { .actions = 1u << ACCESS_PUBLISH | 1u << ACCESS_SUBSCRIBE | 1u << ACCESS_PSUBSCRIBE,
+                  .channels = all,
+                  .n_channels = 1 },
+                { .actions = 1u << ACCESS_ADMIN,
+                  .users = &(const struct access_range){ ADMIN, ADMIN },
+                  .n_users = 1 },
+        };
+        struct policy strict = wide;
+        struct access *access = access_new(rules, 3, false);
+        int a, c;
+
+        strict.access = access;
+        start_with(shard_counts[_i], &strict);
+        a = admin(0);
+        c = cluster_connect(&cl, 0, 77);
+        say(0, c, "SUBSCRIBE n2\r\nBROKER PATTERNS\r\nPSUBSCRIBE n*\r\n");
+        say(0, a, "PUBLISH n1 x\r\nPUBLISH n2 x\r\nPUBLISH n1 x\r\n");
+        CHECK(0, a, ask_client(id_of(0, c)), " delivered:2 lost:0 denied:2 ", " patterns:{total:1 names:[n*]}",
+              "{channels:{total:0 ");
+        cluster_deinit(&cl);
+        access_free(access);
+}
+END_TEST
+
 START_TEST(the_lines_of_all_clients_have_the_counters)
 {
         char expected[128];
@@ -661,6 +698,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, what_only_some_shards_know_is_in_its_place);
         tcase_add_test(cases, one_client_is_looked_at_before_long_lists);
         tcase_add_loop_test(cases, in_a_transaction_it_is_answered_in_its_place, 0, 2);
+        tcase_add_loop_test(cases, what_the_rules_refuse_is_counted, 0, 2);
         tcase_add_loop_test(cases, the_lines_of_all_clients_have_the_counters, 0, 2);
 }
 
