@@ -38,8 +38,9 @@ static const struct args_option options[] = {
         { 'u', true, "user", "USER", false, "clients of this user, by name or number" },
         { 'S', false, "shard", "N", false, "clients of this shard" },
         { 'N', false, "name", "PATTERN", false, "clients with such a name (* ? [a-z])" },
-        { 'o', false, "sort", "KEY", false,
-          "by id, age, idle, waits, lost, subs, patterns, user, pid, name, memory" },
+        { 'o', false, "sort", "KEY", false, "by which column; the text above names the keys" },
+        { 'O', false, "once", NULL, false, "one look, so there are no rates" },
+        { 'L', false, "limit", "N", false, "the first N names (default 1000, at most 10000)" },
         { 'w', true, "wide", NULL, false, "all columns" },
         { 'y', true, "yes", NULL, false, "do not ask" },
         { 'd', false, "dry-run", NULL, false, "only show whom it would be" },
@@ -210,6 +211,11 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
         case 'o':
                 request->sort = value;
                 return CTL_OK;
+        case 'O':
+                request->once = true;
+                return CTL_OK;
+        case 'L':
+                return args_number(&request->limit, option, value);
         case 'w':
                 request->wide = true;
                 return CTL_OK;

@@ -38,7 +38,8 @@ struct ctl_request {
         const char *completion;                  /* what to complete; NULL: not given */
         uint64_t clients, subscribers;           /* of the bench; UINT64_MAX: not given */
         uint64_t size, rate, pipeline, duration; /* bytes, messages/s, messages, ns; UINT64_MAX: not given */
-        bool wide, yes, dry_run, time;
+        uint64_t limit;                          /* names to show; 0: not given */
+        bool wide, yes, dry_run, time, once;
         bool pattern, raw, json, require_receivers, quiet, help, version;
 };
 

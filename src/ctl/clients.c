@@ -3,6 +3,7 @@
 #include "ctl/clients.h"
 
 #include <fnmatch.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,10 +95,15 @@ const char *client_user(const struct client_row *row, char *buffer, size_t size)
 
 const char *client_program(const struct client_row *row, char *buffer, size_t size)
 {
+        return client_program_of(client_number(row, "pid"), buffer, size);
+}
+
+const char *client_program_of(uint64_t pid, char *buffer, size_t size)
+{
         char path[64];
         FILE *file;
 
-        snprintf(path, sizeof(path), "/proc/%.20s/comm", client_field(row, "pid"));
+        snprintf(path, sizeof(path), "/proc/%" PRIu64 "/comm", pid);
         file = fopen(path, "re");
         if (!file || !fgets(buffer, (int)size, file))
                 *buffer = 0;

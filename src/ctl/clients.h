@@ -43,6 +43,7 @@ const char *client_user(const struct client_row *row, char *buffer, size_t size)
 /* The name of the program behind the connection, as the kernel of this machine knows it now; "" if it is gone.
  */
 const char *client_program(const struct client_row *row, char *buffer, size_t size);
+const char *client_program_of(uint64_t pid, char *buffer, size_t size);
 
 /*
  * Leaves those that fit the command line: --user (name or number), --shard, --name (a pattern of the shell).

@@ -25,6 +25,8 @@ struct completion_kind {
 
 /* Behind a verb. */
 static const struct completion_kind operands[] = {
+        { "channels", "if ((n == 0)); then _brokerctl_ask channels; fi" },
+        { "client", "if ((n == 0)); then _brokerctl_ask clients; fi" },
         { "help", "if ((n == 0)); then _brokerctl_words \"$verbs\"; fi" },
         { "kill", "_brokerctl_ask clients" },
         { "pub", "if ((n == 0)); then _brokerctl_ask channels; fi" },
@@ -45,6 +47,8 @@ static const struct {
         const char *verb, *option, *command;
 } verb_values[] = {
 #define SORT_CLIENTS "_brokerctl_words \"id age idle waits lost subs patterns user pid name memory\""
+        { "channels", "sort", "_brokerctl_words \"name subs rate messages bytes last\"" },
+        { "patterns", "sort", "_brokerctl_words \"name subs channels\"" },
         { "clients", "sort", SORT_CLIENTS },
         { "kill", "sort", SORT_CLIENTS },
         { "clients", "shard", "_brokerctl_ask shards" },

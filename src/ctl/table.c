@@ -33,6 +33,11 @@ void table_put(struct table *table, struct bytes b)
                 text_escape(out, b);
         if (!out || fclose(out))
                 mem_fail();
+        table_put_escaped(table, text);
+}
+
+void table_put_escaped(struct table *table, char *text)
+{
         if (table->n_cells == table->cap) {
                 table->cap = table->cap ? 2 * table->cap : 64;
                 table->cells = mem_realloc(table->cells, table->cap * sizeof(*table->cells));

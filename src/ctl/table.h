@@ -26,6 +26,8 @@ void table_deinit(struct table *table);
 
 /* The next cell of the row; after the last column a new row begins. Bytes are escaped as text_escape() does. */
 void table_put(struct table *table, struct bytes b);
+/* Text that is escaped already, and allocated; the table frees it. */
+void table_put_escaped(struct table *table, char *text);
 void table_printf(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A line of heads, then the rows. The last column is not padded. Every row must be whole. */

@@ -66,11 +66,32 @@ const struct ctl_verb ctl_verbs[] = {
         { "clients", "", 0, 0, "juSNow", "list the clients",
           "Lists the clients with what waits for them (bytes), what they lost (messages), and what\n"
           "they are called. program is what the kernel knows the process by.\n"
+          "--sort takes id, age, idle, waits, lost, subs, patterns, user, pid, name, memory.\n"
           "Who may not administer the broker sees clients of the own user only.\n",
           verb_clients },
+        { "client", "ID", 1, 1, "j", "show all that is known of a client",
+          "Shows who the client is, what it subscribes to, what waits for it, what it lost, and\n"
+          "which limits hold for it and how near it is to each. The command line of its process is\n"
+          "what the kernel of this machine knows now.\n"
+          "Only who may administer the broker may ask.\n",
+          verb_client },
+        { "channels", "[PATTERN]", 0, 1, "joOL", "list the channels, who subscribes, and how much comes",
+          "Lists channels and shard channels that somebody wants, or those that match, with their\n"
+          "subscribers by name (program[id] for those without), and the patterns that match with\n"
+          "their number of subscribers. The rate is that of one second, for which it waits.\n"
+          "--sort takes name, subs, rate, messages, bytes, last.\n"
+          "Only who may administer the broker may ask.\n",
+          verb_channels },
+        { "patterns", "[PATTERN]", 0, 1, "joL", "list the patterns and who subscribes",
+          "Lists the patterns that somebody subscribes to, or those whose text matches, with their\n"
+          "subscribers by name, and the number of channels with subscribers that they match.\n"
+          "--sort takes name, subs, channels.\n"
+          "Only who may administer the broker may ask.\n",
+          verb_patterns },
         { "kill", "[ID...]", 0, -1, "juSNowyd", "disconnect clients",
           "Disconnects the clients with these ids, or those that fit the options, after showing\n"
-          "them and asking. Never itself. Exit status 6: some had gone already.\n",
+          "them and asking. Never itself. Exit status 6: some had gone already.\n"
+          "--sort takes what it does for clients.\n",
           verb_kill },
         { "metrics", "", 0, 0, "0", "the broker's figures for Prometheus",
           "Prints the figures of `brokerctl status --raw` as Prometheus reads them, in its text format\n"

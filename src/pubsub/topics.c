@@ -30,7 +30,9 @@ struct topics {
         struct hash_key key;
         struct table by_name[_TOPIC_KIND_N];
         struct table subscriptions; /* by subscriber and topic */
+        struct walk_list all[_TOPIC_KIND_N];
         size_t n_counted[_TOPIC_KIND_N];
+        uint64_t tally; /* the number of the last one */
         struct patterns patterns;
         struct holds holds;
         uint64_t match_generation, sums_generation; /* from 1; a topic starts with 0, which is stale */
@@ -139,6 +141,7 @@ static struct topic *topic_new(struct topics *topics, enum topic_kind kind, uint
                 memcpy(topic->name, name.p, name.n);
         list_init(&topic->holds);
         table_add(&topics->by_name[kind], hash, topic);
+        walk_list_add(&topics->all[kind], &topic->all);
         if (kind == TOPIC_CHANNEL) {
                 list_init(&topic->cache);
         } else if (kind == TOPIC_PATTERN) {
@@ -174,6 +177,7 @@ static void topic_free(struct topics *topics, struct topic *topic)
         if (topics->last_shard == topic)
                 topics->last_shard = NULL;
         table_remove(&topics->by_name[kind], topic->hash, topic);
+        walk_list_del(&topics->all[kind], &topic->all);
         topic_destroy(topics, topic);
         if (kind == TOPIC_PATTERN) {
                 patterns_changed(topics);
@@ -225,6 +229,8 @@ struct topics *topics_new(const struct hash_key *key, unsigned recent_max)
         holds_init(&topics->holds);
         list_init(&topics->recent);
         list_init(&topics->matched);
+        for (unsigned kind = 0; kind < _TOPIC_KIND_N; kind++)
+                walk_list_init(&topics->all[kind]);
         return topics;
 }
 
@@ -278,6 +284,67 @@ bool topics_held(const struct topics *topics, enum topic_kind kind, struct bytes
 size_t topics_n_held(const struct topics *topics, enum topic_kind kind)
 {
         return topics->by_name[kind].n - (kind == TOPIC_CHANNEL ? topics->n_recent : 0);
+}
+
+/* -------------------------------------------------------------------------------------------- looking at all
+ */
+
+void topics_walk_begin(struct topics *topics, enum topic_kind kind, struct walk *walk)
+{
+        walk_begin(walk, &topics->all[kind]);
+}
+
+struct topic *topics_walk_next(struct walk *walk)
+{
+        struct list *item = walk_next(walk);
+
+        return item ? container_of(item, struct topic, all) : NULL;
+}
+
+struct topics_match {
+        void (*found)(const struct topic *pattern, void *context);
+        void *context;
+};
+
+static void topics_match_found(struct pattern *pattern, void *context)
+{
+        struct topics_match *match = context;
+
+        match->found(container_of(pattern, struct topic, pattern), match->context);
+}
+
+size_t topics_matches(const struct topics *topics, struct bytes channel,
+                      void (*found)(const struct topic *pattern, void *context), void *context)
+{
+        struct topics_match match = { found, context };
+
+        return patterns_match(&topics->patterns, channel, topics_match_found, &match);
+}
+
+void topics_tally_begin(struct topics *topics)
+{
+        topics->tally++;
+}
+
+static void topics_tally_found(struct pattern *pattern, void *context)
+{
+        const struct topics *topics = context;
+        struct topic *topic = container_of(pattern, struct topic, pattern);
+
+        if (topic->tally != topics->tally)
+                topic->n_tallied = 0;
+        topic->tally = topics->tally;
+        topic->n_tallied++;
+}
+
+size_t topics_tally(struct topics *topics, struct bytes channel)
+{
+        return patterns_match(&topics->patterns, channel, topics_tally_found, topics);
+}
+
+uint64_t topics_tallied(const struct topics *topics, const struct topic *pattern)
+{
+        return pattern->tally == topics->tally ? pattern->n_tallied : 0;
 }
 
 /* -------------------------------------------------------------------------------------------- local

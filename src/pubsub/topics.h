@@ -11,6 +11,7 @@
 #include "util/bytes.h"
 #include "util/hash.h"
 #include "util/list.h"
+#include "util/walk.h"
 
 /*
  * Who wants what, as one shard knows it: its own subscribers by name, and of every other shard whether and how
@@ -92,7 +93,11 @@ struct topic {
                         bool recent; /* exists for its match cache only */
                 };
                 /* of a pattern */
-                struct pattern pattern;
+                struct {
+                        struct pattern pattern;
+                        uint64_t tally; /* of topics_tally(): the number of the last one that it was in */
+                        uint64_t n_tallied;
+                };
         };
 
         uint64_t hash;
@@ -104,6 +109,10 @@ struct topic {
         uint32_t n_hear_less;                   /* of the members, those that hear less */
         bool reserved;                          /* by TOPICS_RESERVED */
         const struct access_verdicts *verdicts; /* what was found out about the name */
+        uint64_t messages;                      /* published here: topic_published() */
+        uint64_t bytes;                         /* of their payload */
+        uint64_t last;                          /* time of the last one; 0: none */
+        struct list all;                        /* in the table's list of its kind */
         uint8_t name[];
 };
 
@@ -236,6 +245,14 @@ static inline uint64_t topic_subscriptions(const struct topic *topic)
         return topic->n_members + topic->remote_total;
 }
 
+/* One more message was published to it by a client of this shard. */
+static inline void topic_published(struct topic *topic, size_t payload, uint64_t now)
+{
+        topic->messages++;
+        topic->bytes += payload;
+        topic->last = now;
+}
+
 /* Topics of a kind with at least one such subscription; the walk starts at *pos = 0, and nothing may change. */
 struct topic *topics_next(const struct topics *topics, enum topic_kind kind, size_t *pos);
 size_t topics_count(const struct topics *topics, enum topic_kind kind);
@@ -243,3 +260,22 @@ size_t topics_count(const struct topics *topics, enum topic_kind kind);
 /* Whether there is a subscription, pending or live, or remote interest; and how many topics have that. */
 bool topics_held(const struct topics *topics, enum topic_kind kind, struct bytes name);
 size_t topics_n_held(const struct topics *topics, enum topic_kind kind);
+
+/*
+ * A walk over all topics of a kind, those of no subscription included, during which anything may change: see
+ * util/walk.h. topics_walk_next() ends it with NULL; before that it is ended by walk_end().
+ */
+void topics_walk_begin(struct topics *topics, enum topic_kind kind, struct walk *walk);
+struct topic *topics_walk_next(struct walk *walk);
+
+/* Calls found() for each pattern that matches the name of a channel. Return: how many patterns were tried. */
+size_t topics_matches(const struct topics *topics, struct bytes channel,
+                      void (*found)(const struct topic *pattern, void *context), void *context);
+
+/*
+ * Counting, for each pattern, the channels that it matches: topics_tally_begin() sets all to 0, topics_tally()
+ * counts a channel for those that match, and topics_tallied() tells. There is one such count at a time.
+ */
+void topics_tally_begin(struct topics *topics);
+size_t topics_tally(struct topics *topics, struct bytes channel); /* Return: how many patterns were tried */
+uint64_t topics_tallied(const struct topics *topics, const struct topic *pattern);

@@ -76,6 +76,7 @@ struct client {
         struct outq *intake; /* of the spool */
         struct subscriber subscriber;
         struct outq *messages; /* where they are queued: client_queue(), or behind what an EXEC will answer */
+        uint64_t delivered;    /* messages that were queued for it; some of them may be lost later */
         struct shard *shard;
         enum client_wait wait;
         enum client_end end;
@@ -112,6 +113,9 @@ struct client {
         uint32_t block_seen;        /* subscriber.n_activated when that was found */
         const struct hold *held_by; /* while it is held; NULL: that ended, it is in shard.released */
         const struct command *command; /* the last one; NULL: none, or an unknown one */
+        uint64_t published;            /* messages, and bytes of their payload */
+        uint64_t published_bytes;      /* */
+        uint64_t denied;               /* commands that the rules of access refused */
         uint64_t lost;                 /* messages that were dropped because it was slow */
         struct user *account;          /* NULL once it is closing */
         struct list of_user;           /* in user.clients */

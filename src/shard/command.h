@@ -102,6 +102,10 @@ enum command_result command_reset(struct client *c, const struct request *reques
 enum command_result command_select(struct client *c, const struct request *request);
 enum command_result command_shutdown(struct client *c, const struct request *request);
 
+enum command_result command_broker_channels(struct client *c, const struct request *request);
+enum command_result command_broker_client(struct client *c, const struct request *request);
+enum command_result command_broker_patterns(struct client *c, const struct request *request);
+
 enum command_result command_multi(struct client *c, const struct request *request);
 enum command_result command_exec(struct client *c, const struct request *request);
 enum command_result command_discard(struct client *c, const struct request *request);

@@ -210,6 +210,12 @@ static enum command_result broker_status(struct client *c, const struct request 
 }
 
 const struct command command_broker_rows[] = {
+        { "channels", -2, 0, command_broker_channels, NULL, "server", "[<pattern>] [LIMIT <n>]",
+          "Channels with who subscribes to them, and what was published." },
+        { "client", 3, 0, command_broker_client, NULL, "server", "<client-id>",
+          "All that is known of a client." },
+        { "patterns", -2, 0, command_broker_patterns, NULL, "server", "[<pattern>] [LIMIT <n>]",
+          "Patterns with who subscribes to them, and how many channels they match." },
         { "status", 2, 0, broker_status, NULL, "server", NULL, "Counters of the broker and of every shard." },
         COMMAND_HELP("server"),
         { 0 },

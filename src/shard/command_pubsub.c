@@ -110,10 +110,13 @@ publish(struct client *c, const struct request *request, enum message_type type)
         }
         c->held_since = 0;
         s->status.messages_in++;
+        c->published++;
+        c->published_bytes += payload.n;
         PROBE4(publish, c->id, channel.p, channel.n, payload.n);
         writer_integer(&s->reply, topic ? (int64_t)topic_receivers(topic) : 0);
         if (!topic)
                 return COMMAND_DONE;
+        topic_published(topic, payload.n, s->now);
         if (client_subscriptions(c)) {
                 if (!PLANTED(9))
                         client_reply_flush(c); /* its own copy never precedes its reply */

@@ -35,6 +35,7 @@ __attribute__((noinline)) static void deliver_permitted(struct shard *s, struct 
                         withheld += messages;
                         continue;
                 }
+                c->delivered += messages;
                 outq_slice(c->messages, &s->chunks, d->stage[p], start[p], d->stage[p]->used - start[p]);
                 shard_touch(s, c);
         }
@@ -57,6 +58,7 @@ static void deliver_members(struct shard *s, struct topic *topic, struct topic *
                 struct client *c = client_of_subscriber(topic->members[i].subscriber);
                 unsigned p = c->subscriber.protocol;
 
+                c->delivered += messages;
                 outq_slice(c->messages, &s->chunks, d->stage[p], start[p], d->stage[p]->used - start[p]);
                 shard_touch(s, c);
         }

@@ -12,6 +12,7 @@
 
 #include "pubsub/interest.h"
 #include "shard/client.h"
+#include "shard/inspect.h"
 #include "shard/roster.h"
 #include "shard/state.h"
 #include "shard/status.h"
@@ -63,6 +64,7 @@ struct gather *gather_free(struct gather *g)
         free(g->shards);
         free(g->counts);
         roster_free(g->roster);
+        inspect_free(g->inspect);
         free(g);
         return NULL;
 }
@@ -188,6 +190,10 @@ void gather_ask(struct client *c)
         } else if (g->kind == GATHER_ROSTER) {
                 g->awaiting = s->peers;
                 gather_send_query(s, g->awaiting, &ask, g->roster->kind, buffer_view(&g->roster->question));
+        } else if (g->kind == GATHER_INSPECT) {
+                g->awaiting = s->peers | bit(s->options.id); /* this one is in no hurry, either */
+                inspect_asked(s, s->options.id, &ask, g->inspect->kind, buffer_view(&g->inspect->question));
+                gather_send_query(s, s->peers, &ask, g->inspect->kind, buffer_view(&g->inspect->question));
         } else if (buffer_size(&g->batch)) {
                 g->awaiting = PLANTED(6) ? 0 : s->peers;
                 gather_send_interest(s, g->awaiting, &ask, &g->batch);
@@ -211,6 +217,8 @@ void gather_on_answer(struct shard *s, unsigned source, const struct message_ask
                 status_take(s, g, source, body);
         else if (g->kind == GATHER_ROSTER)
                 roster_take(g->roster, source, body);
+        else if (g->kind == GATHER_INSPECT)
+                inspect_take(g->inspect, source, body);
         if (g->awaiting)
                 return;
         gather_finish(c);

@@ -18,6 +18,7 @@
 
 struct client;
 struct counts;
+struct inspect;
 struct roster;
 struct shard;
 
@@ -26,6 +27,7 @@ enum gather_kind {
         GATHER_UNSUBSCRIBE, /* subscriptions are gone already; tells the shards, then acknowledges */
         GATHER_STATUS,      /* collects counters, and answers what gather.write makes of them */
         GATHER_ROSTER,      /* collects clients, or ends them: gather.roster; gather.write likewise */
+        GATHER_INSPECT,     /* collects what is known of a client, or of topics: gather.inspect; likewise */
 };
 
 struct gather {
@@ -44,6 +46,7 @@ struct gather {
         struct counts *counts; /* over all shards */
         struct control_status control;
         struct roster *roster;                                   /* GATHER_ROSTER */
+        struct inspect *inspect;                                 /* GATHER_INSPECT */
         void (*write)(struct client *c, const struct gather *g); /* appends the reply to shard.reply; NULL:
                                                                     reply is all of it */
         unsigned sections;                                       /* for INFO: bits of info_sections() */

@@ -11,6 +11,7 @@
 #include "shard/block.h"
 #include "shard/client.h"
 #include "shard/gather.h"
+#include "shard/inspect.h"
 #include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/transaction.h"
@@ -217,6 +218,7 @@ void shard_assert_invariants(const struct shard *s)
         assert(output == s->output);
         assert(!s->deliver.run && !buffer_size(&s->reply));
         assert(list_empty(&s->unchecked) || s->busy || s->stop != SHARD_RUNS);
+        assert(!inspect_is_behind(s) || s->busy || s->stop != SHARD_RUNS);
         assert(list_empty(&s->dirty) || s->busy || s->stop == SHARD_STOPPED);
         for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)
                 /* a gate opens in port_flush() only, and who waits there is resumed in the same turn */

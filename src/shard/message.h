@@ -71,6 +71,10 @@ enum query_kind {
         QUERY_RESET,  /* as QUERY_STATUS, and what QUERY_COUNTS answers counts anew */
         QUERY_LIST,   /* to shards; struct message_roster behind it; answered by lines: see shard/roster.c */
         QUERY_KILL,   /* likewise; answered by the number of clients, uint64_t */
+        QUERY_CLIENT, /* to shards, the asker included; struct message_inspect and a pattern behind it; answered
+                         as shard/inspect.h says, as the next two */
+        QUERY_CHANNELS,
+        QUERY_PATTERNS,
 };
 
 struct message_query {
@@ -92,6 +96,15 @@ struct message_roster {
         uint8_t by_address; /* only those of the listener "PATH:0" */
         uint32_t type;      /* enum roster_type */
         uint32_t user_size; /* 0: any user */
+};
+
+/* What is to be looked at. Behind it lies the pattern of its names. */
+struct message_inspect {
+        uint64_t id;    /* QUERY_CLIENT: of whom */
+        uint32_t limit; /* of names, at least 1 */
+        uint32_t pattern_size;
+        uint8_t any; /* there is no pattern */
+        uint8_t protocol;
 };
 
 struct message_answer {

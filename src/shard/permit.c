@@ -142,6 +142,7 @@ bool permit_command(struct client *c, const struct command *command, const struc
             command->flags & COMMAND_OPEN)
                 return true;
         c->shard->status.denied_admin++;
+        c->denied++;
         permit_error_command(c, command);
         snprintf(what, sizeof(what), "may not administer, and so not execute %s",
                  command_full_name(command, name, sizeof(name)));
@@ -154,6 +155,7 @@ static bool permit_deny_publish(struct client *c, struct bytes channel)
         struct access_verdict verdict;
 
         c->shard->status.denied_publish++;
+        c->denied++;
         permit_error_channel(c);
         if (!shard_would_notice(c->shard)) {
                 shard_notice(c->shard, c, ""); /* counts it */
@@ -170,6 +172,7 @@ bool permit_publish(struct client *c, struct topic *topic, struct bytes channel)
 
         if (topics_is_reserved(channel)) {
                 c->shard->status.denied_publish++;
+                c->denied++;
                 command_error_coded(c, "NOPERM channels that begin with '" TOPICS_RESERVED
                                        "' are the broker's: only it publishes there");
                 permit_notice(c, "may not publish to a channel of the broker:", &channel, NULL);
@@ -215,6 +218,7 @@ void permit_deny_subscribe(struct client *c, enum topic_kind kind, struct bytes 
         struct access_verdict verdict;
 
         c->shard->status.denied_subscribe++;
+        c->denied++;
         permit_error_channel(c);
         if (!shard_would_notice(c->shard)) {
                 shard_notice(c->shard, c, ""); /* counts it */

@@ -148,6 +148,11 @@ void roster_line(struct buffer *b, const struct client *c)
         PUT_NUMBER(b, "uid", c->uid);
         PUT_NUMBER(b, "gid", c->gid);
         PUT_NUMBER(b, "lost", c->lost);
+        PUT_NUMBER(b, "shard", c->shard->options.id);
+        PUT_NUMBER(b, "pub", c->published);
+        PUT_NUMBER(b, "pub-bytes", c->published_bytes);
+        PUT_NUMBER(b, "dlv", c->delivered);
+        PUT_NUMBER(b, "sent", c->stream.out.sent);
         PUT(b, "\n");
 }
 

@@ -22,6 +22,7 @@
 #include "shard/command.h"
 #include "shard/gather.h"
 #include "shard/limits.h"
+#include "shard/inspect.h"
 #include "shard/permit.h"
 #include "shard/roster.h"
 #include "shard/spool.h"
@@ -111,8 +112,7 @@ static void shard_on_closed(void *arg, struct stream *stream)
 
 /* ------------------------------------------------------------------ from the mesh */
 
-static void shard_answer(struct shard *s, unsigned dst, const struct message_ask *ask, const void *body,
-                         size_t n)
+void shard_answer(struct shard *s, unsigned dst, const struct message_ask *ask, const void *body, size_t n)
 {
         uint8_t *p;
 
@@ -157,6 +157,11 @@ static void shard_on_query(struct shard *s, unsigned source, struct bytes body)
         const struct message_query *query = (const void *)body.p;
         struct buffer answer = { 0 };
 
+        if (query->kind >= QUERY_CLIENT) {
+                inspect_asked(s, source, &query->ask, query->kind,
+                              bytes_of(query + 1, body.n - sizeof(*query)));
+                return;
+        }
         if (query->kind == QUERY_LIST || query->kind == QUERY_KILL)
                 roster_answer(s, query->kind, bytes_of(query + 1, body.n - sizeof(*query)), &answer);
         else
@@ -536,6 +541,7 @@ static int shard_turn_unchecked(struct shard *s)
                 return error_trace(n);
         s->status.turns++;
         drained = port_drain(s->port, s->options.drain_budget, shard_on_message, s);
+        inspect_work(s);
         deliver_settle(s);
         shard_end(s);
         permit_check(s);
@@ -565,7 +571,8 @@ static int shard_turn_unchecked(struct shard *s)
         if (n || drained)
                 s->last_work = s->now;
         s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded) ||
-                  !list_empty(&s->ended) || (!list_empty(&s->released) && !PLANTED(28)) || permit_is_behind(s);
+                  !list_empty(&s->ended) || (!list_empty(&s->released) && !PLANTED(28)) ||
+                  permit_is_behind(s) || inspect_is_behind(s);
         return 0;
 }
 
@@ -593,6 +600,7 @@ static void shard_init_lists(struct shard *s)
         list_init(&s->ended);
         list_init(&s->lingering);
         list_init(&s->unchecked);
+        list_init(&s->inspects);
         for (unsigned i = 0; i < sizeof(s->gated) / sizeof(*s->gated); i++)
                 list_init(&s->gated[i]);
 }
@@ -670,6 +678,7 @@ struct shard *shard_free(struct shard *s)
         slow_deinit(&s->slow);
         stage_pool_deinit(&s->stages);
         stage_pool_deinit(&s->chunks);
+        inspect_deinit(s);
         s->topics = topics_free(s->topics);
         table_deinit(&s->clients_by_id);
         shard_users_deinit(s);

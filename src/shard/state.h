@@ -72,6 +72,9 @@ struct shard {
         struct list unchecked;          /* clients whose subscriptions a new policy or name may forbid, by
                                            client.unchecked */
 
+        struct list
+                inspects; /* questions about clients and topics that are not answered yet: shard/inspect.h */
+
         struct list clients; /* all, by client.all */
         struct table clients_by_id;
         struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
@@ -110,6 +113,9 @@ static inline uint64_t shard_control_bit(const struct shard *s)
  * then under way while its messages are written, and the turn after this one need not be waited for. */
 void shard_touch(struct shard *s, struct client *c);
 void shard_touch_first(struct shard *s, struct client *c);
+
+/* Answers a question of the port dst, if it wants that. */
+void shard_answer(struct shard *s, unsigned dst, const struct message_ask *ask, const void *body, size_t n);
 
 /* Logs a client's fault, at most once a second. */
 void shard_notice(struct shard *s, const struct client *c, const char *what);

@@ -42,6 +42,7 @@
 #include "shard/gather.h"
 #include "shard/limits.h"
 #include "shard/permit.h"
+#include "shard/inspect.h"
 #include "shard/roster.h"
 #include "shard/spool.h"
 #include "shard/state.h"
@@ -519,6 +520,8 @@ static size_t question_bytes(const struct client *c)
                 n += sizeof(*g->counts);
         if (g->roster)
                 n += roster_bytes(g->roster);
+        if (g->inspect)
+                n += inspect_bytes(g->inspect);
         return n;
 }
 

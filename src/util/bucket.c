@@ -67,6 +67,13 @@ uint64_t bucket_left(const struct bucket *bucket, uint64_t rate, uint64_t now)
         return lacking < rate * BUCKET_TOKEN ? (rate * BUCKET_TOKEN - lacking) / BUCKET_TOKEN : 0;
 }
 
+uint64_t bucket_used(const struct bucket *bucket, uint64_t rate, uint64_t now)
+{
+        uint64_t lacking = rate ? bucket_lacking(bucket, bucket_cut(rate), now) : 0;
+
+        return lacking / BUCKET_TOKEN + (lacking % BUCKET_TOKEN > 0);
+}
+
 bool bucket_is_full(const struct bucket *bucket, uint64_t rate, uint64_t now)
 {
         return !rate || !bucket_lacking(bucket, bucket_cut(rate), now);

@@ -32,4 +32,7 @@ void bucket_give(struct bucket *bucket, uint64_t rate, uint64_t n, uint64_t now)
 /* Tokens that are to be had now; of an endless rate BUCKET_MAX. */
 uint64_t bucket_left(const struct bucket *bucket, uint64_t rate, uint64_t now);
 
+/* Tokens that it lacks now to be full, a part of one as one. */
+uint64_t bucket_used(const struct bucket *bucket, uint64_t rate, uint64_t now);
+
 bool bucket_is_full(const struct bucket *bucket, uint64_t rate, uint64_t now);

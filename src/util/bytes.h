@@ -30,6 +30,15 @@ static inline bool bytes_equal(struct bytes a, struct bytes b)
         return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* As memcmp() does; what goes on is behind what ends. */
+static inline int bytes_compare(struct bytes a, struct bytes b)
+{
+        size_t n = a.n < b.n ? a.n : b.n;
+        int r = n ? memcmp(a.p, b.p, n) : 0;
+
+        return r ? r : (a.n > b.n) - (a.n < b.n);
+}
+
 /* ASCII letters compare without case, as command names do. */
 static inline bool bytes_is(struct bytes a, const char *word)
 {

@@ -12,10 +12,11 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import unittest
 
-from ctlcase import BROKERCTL, DEADLINE, HERE, OK, TIMEOUT, Case, Lines
+from ctlcase import BROKERCTL, DEADLINE, FAILED, HERE, OK, TIMEOUT, Case, Lines
 
 MANUAL = HERE.parent.parent / "man/brokerctl.1"
 ESCAPES = {r"\e": "\\", r"\&": "", r"\-": "-", r"\(aq": "'", r"\(dq": '"'}
@@ -91,6 +92,34 @@ class Examples(Case):
         self.assertGreaterEqual(len(found), 8)
         self.assertEqual(len(set(found)), len(found))
         self.assertEqual(sorted(TRIED), sorted(found))
+
+    def connect(self, name):
+        sock = socket.socket(socket.AF_UNIX)
+        self.cleanup.callback(sock.close)
+        sock.settimeout(DEADLINE)
+        sock.connect(self.path)
+        file = sock.makefile("rb")
+        self.cleanup.callback(file.close)
+        sock.sendall(b"CLIENT SETNAME %s\r\nCLIENT ID\r\n" % name)
+        file.readline()
+        return sock, int(file.readline()[1:])
+
+    @example("brokerctl channels --sort rate")
+    def test_channels(self):
+        self.start("brokerctl sub news", channels=1)
+        self.assertIn(b"\nnews  ", self.run_to_end(self.test_channels.example))
+
+    @example("brokerctl clients --name panel")
+    def test_clients(self):
+        self.connect(b"panel")
+        self.assertIn(b" panel\n", self.run_to_end(self.test_clients.example))
+
+    @example("brokerctl client 17")
+    def test_a_client(self):
+        self.run_to_end(self.test_a_client.example, status=FAILED)
+        while (one := self.connect(b"panel"))[1] < 17:
+            one[0].close()
+        self.assertIn(b"17 panel\n", self.run_to_end(self.test_a_client.example))
 
     @example("brokerctl sub news")
     def test_sub(self):

@@ -62,7 +62,7 @@ def reset_brings_replies_back(env):
 FIELDS = ("id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl "
           "oll omem tot-mem events cmd user redir resp").split()
 SINCE_72 = ["lib-name", "lib-ver"]
-OWN = ["pid", "uid", "gid", "lost"]
+OWN = ["pid", "uid", "gid", "lost", "shard", "pub", "pub-bytes", "dlv", "sent"]
 
 
 def _rows(text):

@@ -118,7 +118,7 @@ def who_never_reads_is_told_what_it_lost(env):
         account.check(n)
         lines = publisher.do("CLIENT", "LIST", "ID", slow.do("CLIENT", "ID")) if slow.proto == 3 else None
         if lines:
-            need(f" lost={account.lost[channel.encode()]}\n".encode() in lines, f"{lines}")
+            need(f" lost={account.lost[channel.encode()]} ".encode() in lines, f"{lines}")
         slow.sock.close()
 
 

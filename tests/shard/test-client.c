@@ -203,10 +203,11 @@ static char *line_of(int asker, int fd)
 
 static void check_own_line(int fd, bool resp3, const char *format)
 {
+        uint64_t sent = fake_stream(cl.fakes[0], fd)->stream->out.sent;
         size_t memory = sizeof(struct client) + cl.shards[0]->ops->stream_size;
         char line[1024], expected[1200];
 
-        snprintf(line, sizeof(line), format, fd, fd, memory);
+        snprintf(line, sizeof(line), format, fd, fd, memory, sent);
         snprintf(expected, sizeof(expected), "%c%zu\r\n%s%s\r\n", resp3 ? '=' : '$',
                  strlen(line) + (resp3 ? 4 : 0), resp3 ? "txt:" : "", line);
         check(0, fd, "CLIENT INFO\r\n", expected);
@@ -224,14 +225,14 @@ START_TEST(a_client_reads_its_own_line)
                 "id=%d addr=/run/test:0 laddr=/run/test:0 fd=%d name= age=3 idle=0 flags=U db=0 sub=0 psub=0 "
                 "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 "
                 "tot-mem=%zu events=r cmd=client|info user=default redir=-1 resp=2 lib-name= lib-ver= pid=1 "
-                "uid=77 gid=5 lost=0\n");
+                "uid=77 gid=5 lost=0 shard=0 pub=0 pub-bytes=0 dlv=0 sent=%" PRIu64 "\n");
         free(answer(0, c, "HELLO 3\r\n"));
         check_own_line(
                 c, true,
                 "id=%d addr=/run/test:0 laddr=/run/test:0 fd=%d name= age=3 idle=0 flags=U db=0 sub=0 psub=0 "
                 "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 "
                 "tot-mem=%zu events=r cmd=client|info user=default redir=-1 resp=3 lib-name= lib-ver= pid=1 "
-                "uid=77 gid=5 lost=0\n");
+                "uid=77 gid=5 lost=0 shard=0 pub=0 pub-bytes=0 dlv=0 sent=%" PRIu64 "\n");
         cluster_deinit(&cl);
 }
 END_TEST

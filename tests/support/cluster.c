@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shard/inspect.h"
 #include "shard/message.h"
 #include "shard/state.h"
 #include "util/clock.h"
@@ -225,7 +226,9 @@ unsigned cluster_settle(struct cluster *cl)
                 for (unsigned i = 0; i < cl->n_shards; i++) {
                         struct port *port = mesh_port(cl->mesh, i);
 
-                        work += cl->stopped[i] ? 0 : fake_runnable(cl->fakes[i]) || port_ready(port);
+                        work += cl->stopped[i] ? 0
+                                               : fake_runnable(cl->fakes[i]) || port_ready(port) ||
+                                                         inspect_is_behind(cl->shards[i]);
                         cluster_turn(cl, i);
                 }
                 work += cluster_control(cl);
