@@ -51,6 +51,7 @@ struct acceptor {
         struct users users; /* without those of the admin socket */
         struct list doors;
         ev_timer backoff;
+        bool draining;
         bool episode; /* logged that accepting pauses, and somebody waited ever since */
         uint64_t last_id;
         unsigned load[ACCEPTOR_SHARDS_MAX]; /* clients of a shard */
@@ -148,6 +149,12 @@ static bool acceptor_admit(struct acceptor *a, int fd, const struct ucred *peer,
         uint64_t now = a->now();
         int r = 0;
 
+        if (a->draining && !(door->flags & ADOPT_ADMIN)) {
+                a->stats.rejected_draining++;
+                acceptor_notice(a, peer, "the broker is draining", now);
+                acceptor_reject(fd, "-ERR the broker is draining and takes no new clients\r\n");
+                return false;
+        }
         if (acceptor_full(a, door)) {
                 a->stats.rejected_full++;
                 acceptor_notice(a, peer, "there are max_clients", now);
@@ -344,6 +351,28 @@ void acceptor_closed(struct acceptor *a, unsigned shard, const struct message_cl
                 users_leave(&a->users, users[i].uid, users[i].n_clients, a->limits.user_connects, now);
         if (a->stats.paused)
                 acceptor_resume(a);
+}
+
+bool acceptor_drain(struct acceptor *a, bool on)
+{
+        bool admin = false;
+
+        list_for_each (i, &a->doors)
+                admin |= container_of(i, struct door, link)->flags & ADOPT_ADMIN;
+        if (on && !admin)
+                return false;
+        a->draining = on;
+        return true;
+}
+
+bool acceptor_is_draining(const struct acceptor *a)
+{
+        return a->draining;
+}
+
+unsigned acceptor_clients_left(const struct acceptor *a)
+{
+        return a->n_clients - a->n_admins;
 }
 
 unsigned acceptor_clients(const struct acceptor *a)

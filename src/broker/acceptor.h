@@ -35,6 +35,7 @@ struct acceptor_options {
 struct acceptor_stats {
         uint64_t accepted;
         uint64_t rejected_full, rejected_user_clients, rejected_user_connects; /* sent away, for which limit */
+        uint64_t rejected_draining;
         uint64_t errors; /* failed calls, and connections that were lost before they could be handed out */
         bool paused;     /* out of descriptors or memory: the next try is up to a timer or a close */
 };
@@ -61,6 +62,17 @@ void acceptor_stop(struct acceptor *acceptor);
 /* Changes the limits for those who come; nobody who is there is sent away. */
 void acceptor_set_limits(struct acceptor *acceptor, const struct acceptor_limits *limits);
 const struct acceptor_limits *acceptor_limits(const struct acceptor *acceptor);
+
+/*
+ * From here on only the admin socket lets somebody in, or everybody comes in again. Who connects is told so and
+ * closed: in the queue it would wait for nobody knows what, without a word of why.
+ * Return: false: there is no admin socket, by which it could be taken back, so nothing is done.
+ */
+bool acceptor_drain(struct acceptor *acceptor, bool on);
+bool acceptor_is_draining(const struct acceptor *acceptor);
+
+/* Clients handed out and not closed, without those of the admin socket. */
+unsigned acceptor_clients_left(const struct acceptor *acceptor);
 
 /* A shard has closed clients, whose message_closed_user follow: makes room for as many, and accepts again if
  * descriptors had run out. */

@@ -20,6 +20,7 @@
 #include "broker/control.h"
 #include "broker/crew.h"
 #include "broker/listeners.h"
+#include "broker/orders.h"
 #include "broker/plan.h"
 #include "broker/policies.h"
 #include "broker/privileges.h"
@@ -232,11 +233,6 @@ static int broker_mesh(struct broker *b)
         return 0;
 }
 
-static bool broker_reload(void *arg)
-{
-        return reload_run(arg) == 0;
-}
-
 /* Return: 0, BROKER_E_START. */
 static int broker_authority(struct broker *b)
 {
@@ -264,8 +260,8 @@ static int broker_control(struct broker *b)
                                            .service = &b->service,
                                            .authority = reload->authority,
                                            .listeners = reload->listeners,
-                                           .reload = broker_reload,
-                                           .reload_arg = reload };
+                                           .order = orders_obey,
+                                           .order_arg = reload };
         int r;
 
         config_policy_set_secrets(policy, b->secrets);

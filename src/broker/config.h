@@ -161,6 +161,9 @@ struct config *config_free(struct config *config);
 /* Prints the effective configuration as YAML, defaults included; loading it again gives the same. */
 void config_dump(const struct config *config, FILE *out);
 
+/* Prints only what differs from its default. */
+void config_dump_changed(const struct config *config, FILE *out);
+
 /* The shards that `auto` stands for on a machine where n_cpus CPUs may be used. */
 unsigned config_shards_auto(unsigned n_cpus);
 

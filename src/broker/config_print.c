@@ -50,14 +50,43 @@ static void dump_table(const struct config_option *o, const void *base, FILE *ou
         }
 }
 
+static void dump_option(const struct config_option *o, const struct config *config, FILE *out)
+{
+        if (config_option_table(o))
+                dump_table(o, config, out);
+        else
+                dump_value(o, config, "", out);
+}
+
 void config_dump(const struct config *config, FILE *out)
 {
-        for (size_t i = 0; i < config_n_options; i++) {
-                if (config_option_table(&config_options[i]))
-                        dump_table(&config_options[i], config, out);
-                else
-                        dump_value(&config_options[i], config, "", out);
-        }
+        for (size_t i = 0; i < config_n_options; i++)
+                dump_option(&config_options[i], config, out);
+}
+
+/* Two values are the same if they are written in the same way. */
+static bool dump_differs(const struct config_option *o, const struct config *a, const struct config *b)
+{
+        struct buffer one = { 0 }, two = { 0 };
+        bool differs = config_option_write(o, a, &one) != config_option_write(o, b, &two) ||
+                       !bytes_equal(buffer_view(&one), buffer_view(&two));
+
+        buffer_deinit(&one);
+        buffer_deinit(&two);
+        return differs;
+}
+
+void config_dump_changed(const struct config *config, FILE *out)
+{
+        struct config fresh = { 0 };
+
+        for (size_t i = 0; i < config_n_options; i++)
+                config_option_reset(&config_options[i], &fresh);
+        for (size_t i = 0; i < config_n_options; i++)
+                if (dump_differs(&config_options[i], config, &fresh))
+                        dump_option(&config_options[i], config, out);
+        for (size_t i = 0; i < config_n_options; i++)
+                config_option_clear(&config_options[i], &fresh);
 }
 
 /* ---- mdoc */

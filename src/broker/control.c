@@ -30,8 +30,8 @@ struct control {
         unsigned n_shards;
         struct listeners *listeners;
         struct policies *policies;
-        bool (*reload)(void *arg);
-        void *reload_arg;
+        bool (*order)(void *arg, const struct message_order *order, struct control_answer *answer);
+        void *order_arg;
         bool reload_wanted; /* a SIGHUP came */
         uint64_t reloads, reloads_refused;
         uint64_t reload_time;        /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */
@@ -139,7 +139,9 @@ static void control_on_watchdog(struct ev_loop *loop, ev_timer *timer, int event
 
         (void)loop;
         (void)events;
-        service_tell(c->service, "WATCHDOG=1\nSTATUS=Serving %u clients", acceptor_clients(c->acceptor));
+        service_tell(c->service, "WATCHDOG=1\nSTATUS=%s %u clients",
+                     acceptor_is_draining(c->acceptor) ? "Draining," : "Serving",
+                     acceptor_clients(c->acceptor));
 }
 
 static void control_on_wake(struct ev_loop *loop, ev_io *io, int events)
@@ -173,14 +175,14 @@ static void control_on_signal(struct ev_loop *loop, ev_io *io, int events)
         }
 }
 
-static void control_reload(struct control *c)
+static bool control_reload(struct control *c, struct control_answer *answer)
 {
         const struct policy *before = policies_newest(c->policies);
+        struct message_order order = { .kind = ORDER_RELOAD };
         bool good;
 
-        c->reload_wanted = false;
         service_tell_reloading(c->service);
-        good = c->reload(c->reload_arg);
+        good = c->order(c->order_arg, &order, answer);
         if (policies_newest(c->policies) != before)
                 ledger_set_limits(c->ledger, &policies_newest(c->policies)->limits, clock_now());
         if (good) {
@@ -190,12 +192,81 @@ static void control_reload(struct control *c)
                 c->reloads_refused++;
         }
         service_tell(c->service, "READY=1\nSTATUS=Serving%s", good ? "" : "; the last reload was refused");
+        return good;
+}
+
+static void control_on_hangup_signal(struct control *c)
+{
+        struct control_answer nobody = { 0 };
+
+        c->reload_wanted = false;
+        control_reload(c, &nobody);
+        buffer_deinit(&nobody.texts);
 }
 
 void control_change(struct control *c, struct listeners_change *change, const struct acceptor_limits *limits)
 {
         acceptor_set_limits(c->acceptor, limits);
         listeners_commit(c->listeners, change, c->acceptor);
+}
+
+/* The texts are those of struct message_ordered, without a file. */
+static bool control_refuse_order(struct control_answer *answer, const char *why)
+{
+        buffer_printf(&answer->texts, "%c%s%c", 0, why, 0);
+        return false;
+}
+
+static bool control_drain(struct control *c, bool on, struct control_answer *answer)
+{
+        bool before = acceptor_is_draining(c->acceptor);
+
+        if (!acceptor_drain(c->acceptor, on))
+                return control_refuse_order(answer,
+                                            "only with an admin socket (the option admin) can the broker "
+                                            "drain: no other would let anybody in to end that");
+        if (on == before)
+                return true;
+        if (on)
+                log_notice("draining: no new clients are let in, %u are left",
+                           acceptor_clients_left(c->acceptor));
+        else
+                log_notice("draining has ended, clients are let in again");
+        service_tell(c->service, "STATUS=%s", on ? "Draining" : "Serving");
+        return true;
+}
+
+static bool control_obey(struct control *c, const struct message_order *order, struct control_answer *answer)
+{
+        if (c->stopping)
+                return control_refuse_order(answer, "the broker is stopping");
+        if (order->kind == ORDER_DRAIN)
+                return control_drain(c, order->value, answer);
+        if (order->kind == ORDER_RELOAD)
+                return control_reload(c, answer);
+        return c->order(c->order_arg, order, answer);
+}
+
+/* The answer comes behind what the order gave the shards: the client sees what it asked for. */
+static void control_on_order(struct control *c, unsigned shard, const struct message_query *query)
+{
+        const struct message_order *order = (const void *)(query + 1);
+        struct message_answer to = { .ask = query->ask };
+        struct control_answer answer = { 0 };
+        struct bytes texts;
+        uint8_t *out;
+
+        answer.head.done = control_obey(c, order, &answer);
+        answer.head.draining = acceptor_is_draining(c->acceptor);
+        answer.head.n_clients = acceptor_clients_left(c->acceptor);
+        texts = buffer_view(&answer.texts);
+        out = port_send(c->port, shard, MESSAGE_ANSWER, (uint32_t)(sizeof(to) + sizeof(answer.head) + texts.n),
+                        PORT_UNCOUNTED);
+        memcpy(out, &to, sizeof(to));
+        memcpy(out + sizeof(to), &answer.head, sizeof(answer.head));
+        if (texts.n)
+                memcpy(out + sizeof(to) + sizeof(answer.head), texts.p, texts.n);
+        buffer_deinit(&answer.texts);
 }
 
 static void control_answer(struct control *c, const struct port_message *message)
@@ -209,6 +280,11 @@ static void control_answer(struct control *c, const struct port_message *message
                 struct control_status status;
         } * out;
 
+        if (query->kind == QUERY_ORDER) {
+                assert(message->size == sizeof(*query) + sizeof(struct message_order));
+                control_on_order(c, message->source, query);
+                return;
+        }
         assert(message->size == sizeof(*query));
         if (query->kind == QUERY_RESET) {
                 c->reset = *stats;
@@ -232,6 +308,9 @@ static void control_answer(struct control *c, const struct port_message *message
                 .reload_time = c->reload_time,
                 .pid = getpid(),
                 .accept_paused = stats->paused,
+                .draining = acceptor_is_draining(c->acceptor),
+                .n_drained = acceptor_is_draining(c->acceptor) ? acceptor_clients_left(c->acceptor) : 0,
+                .rejected_draining = stats->rejected_draining - since.rejected_draining,
         };
 }
 
@@ -386,8 +465,8 @@ int control_new(struct control **controlp, const struct control_options *options
         c->n_shards = options->n_shards;
         c->listeners = options->listeners;
         c->policies = options->policies;
-        c->reload = options->reload;
-        c->reload_arg = options->reload_arg;
+        c->order = options->order;
+        c->order_arg = options->order_arg;
         c->service = options->service;
         c->authority = options->authority;
         c->start_time = (uint64_t)time(NULL);
@@ -439,7 +518,7 @@ static void control_turn(struct control *c)
         port_unpark(c->port);
         port_drain(c->port, CONTROL_DRAIN_BUDGET, control_on_message, c);
         if (c->reload_wanted && !c->stopping)
-                control_reload(c);
+                control_on_hangup_signal(c);
         control_time_ledger(c);
         port_flush(c->port);
 }

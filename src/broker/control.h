@@ -10,6 +10,8 @@
 #include "broker/service.h"
 #include "mesh/port.h"
 #include "mesh/waker.h"
+#include "shard/message.h"
+#include "util/buffer.h"
 
 /*
  * The control thread, which is the main thread: it accepts, takes signals, answers what the shards ask, keeps
@@ -20,10 +22,17 @@
  * control_run() returns when each of them has reported MESSAGE_STOPPED. From the first signal on, a second one
  * ends the process at once with 128 + its number. A shard that does not stop in time ends it with 1.
  *
- * SIGHUP calls the function that reloads, between two turns and once for all that came since the last one. None
- * is lost from control_block_signals() on, and during a stop none counts.
+ * SIGHUP is an order to reload, carried out between two turns and once for all that came since the last one.
+ * None is lost from control_block_signals() on, and during a stop none counts. Clients give orders too, by
+ * QUERY_ORDER: what concerns the configuration is left to the function order, and draining is done here.
  */
 struct control;
+
+/* What comes of an order: see struct message_ordered. */
+struct control_answer {
+        struct message_ordered head;
+        struct buffer texts;
+};
 
 #define CONTROL_LINGER_NS (500 * UINT64_C(1000000)) /* clients' time to take their output at a stop */
 #define CONTROL_STOP_NS   (900 * UINT64_C(1000000)) /* from the signal until the process ends by force */
@@ -35,8 +44,9 @@ struct control_options {
         struct acceptor_limits limits;
         struct listeners *listeners; /* bound; the caller's, but closed here at a stop */
         struct policies *policies;   /* the caller's; told here what shards have taken */
-        bool (*reload)(void *arg);   /* return: whether what it found is good, and runs now */
-        void *reload_arg;
+        /* Carries out an order but ORDER_DRAIN. Return: whether it could; of a reload, whether it runs now. */
+        bool (*order)(void *arg, const struct message_order *order, struct control_answer *answer);
+        void *order_arg;
         struct service *service;     /* the caller's; NULL: no service manager */
         struct authority *authority; /* the caller's; NULL: nobody has a secret */
 };

@@ -141,24 +141,30 @@ static bool reload_is_error(struct bytes line)
                (line.n < count.n || memcmp(line.p, count.p, count.n));
 }
 
+bool reload_next_error(struct bytes *text, struct bytes *line)
+{
+        while (text->n) {
+                const uint8_t *end = memchr(text->p, '\n', text->n);
+                size_t n = end ? (size_t)(end - text->p) : text->n;
+
+                *line = bytes_of(text->p, n);
+                n += end != NULL;
+                *text = bytes_of(text->p + n, text->n - n);
+                if (reload_is_error(*line))
+                        return true;
+        }
+        return false;
+}
+
 /* Each error is one line of the log. Return: their number. */
 static unsigned reload_log_errors(const struct buffer *errors)
 {
-        struct bytes text = buffer_view(errors);
-        unsigned n_errors = 0;
+        struct bytes text = buffer_view(errors), line;
+        unsigned n = 0;
 
-        while (text.n) {
-                const uint8_t *end = memchr(text.p, '\n', text.n);
-                size_t n = end ? (size_t)(end - text.p) : text.n;
-
-                if (reload_is_error(bytes_of(text.p, n))) {
-                        log_error("%.*s", (int)n, (const char *)text.p);
-                        n_errors++;
-                }
-                n += end != NULL;
-                text = bytes_of(text.p + n, text.n - n);
-        }
-        return n_errors;
+        for (; reload_next_error(&text, &line); n++)
+                log_error("%.*s", (int)line.n, (const char *)line.p);
+        return n;
 }
 
 /* Return: RELOAD_E_REFUSED. */
@@ -263,17 +269,29 @@ static int reload_change(struct reload *reload, struct reload_outlook *outlook)
         return 0;
 }
 
-int reload_run(struct reload *reload)
+int reload_run(struct reload *reload, struct config_diff *diff, struct buffer *errors)
 {
         struct reload_outlook outlook;
-        struct buffer errors = { 0 };
-        int r = reload_look(reload, &outlook, &errors);
-        unsigned n = reload_log_errors(&errors);
+        struct buffer report = { 0 };
+        unsigned n;
+        int r;
 
-        buffer_deinit(&errors);
-        if (r)
+        log_echo(errors);
+        r = reload_look(reload, &outlook, &report);
+        n = reload_log_errors(&report);
+        buffer_deinit(&report);
+        if (r) {
+                log_echo(NULL);
                 return reload_refuse(reload, "error", n);
+        }
         r = reload_change(reload, &outlook);
+        log_echo(NULL);
+        if (r) {
+                reload_outlook_deinit(&outlook);
+                return reload_refuse(reload, "change that cannot be made", 1);
+        }
+        *diff = outlook.diff;
+        outlook.diff = (struct config_diff){ 0 };
         reload_outlook_deinit(&outlook);
-        return r ? reload_refuse(reload, "listener that cannot be had", 1) : 0;
+        return 0;
 }

@@ -54,5 +54,11 @@ enum {
 int reload_look(const struct reload *reload, struct reload_outlook *outlook, struct buffer *errors);
 void reload_outlook_deinit(struct reload_outlook *outlook);
 
-/* All of it, with its result in the log. Return: 0, RELOAD_E_REFUSED. */
-int reload_run(struct reload *reload);
+/* Takes the next error off such text; what else is in it are excerpts of the file. Return: false: no more. */
+bool reload_next_error(struct bytes *text, struct bytes *line);
+
+/*
+ * All of it, with its result in the log. *diff is what changed, to be freed by config_diff_deinit().
+ * Return: 0; RELOAD_E_REFUSED, and errors has lines that say why.
+ */
+int reload_run(struct reload *reload, struct config_diff *diff, struct buffer *errors);

@@ -43,7 +43,7 @@ static const struct args_option options[] = {
         { 'L', false, "limit", "N", false, "the first N names (default 1000, at most 10000)" },
         { 'w', true, "wide", NULL, false, "all columns" },
         { 'y', true, "yes", NULL, false, "do not ask" },
-        { 'd', false, "dry-run", NULL, false, "only show whom it would be" },
+        { 'd', false, "dry-run", NULL, false, "only show what it would do" },
         { 'R', false, "raw", NULL, false, "no escapes, no human units: see the verb's help" },
         { '0', false, "output", "FILE", false, "write to this file, whole or not at all" },
         { '1', false, "color", "WHEN", true, "auto (the default), always or never" },
@@ -56,6 +56,11 @@ static const struct args_option options[] = {
         { '8', false, "pipeline", "N", false,
           "without --rate: unanswered messages of each client (default 1)" },
         { '9', false, "completion", "WHAT", false, NULL },
+        { 'D', false, "defaults", NULL, false, "also what is as it is by default" },
+        { 'F', false, "off", NULL, false, "take it back" },
+        { 'W', false, "wait", NULL, false, "until no client is left, at most as long as -t says" },
+        { 'A', false, "as", "USER", false, "the user that it is asked for, by name or number" },
+        { 'l', false, "listener", "PATH", false, "the listener that the user comes by (default: the first)" },
 };
 
 #define N_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -181,6 +186,7 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
                 request->socket = value;
                 return CTL_OK;
         case 't':
+                request->has_timeout = true;
                 return args_seconds(&request->timeout, option, value);
         case 'n':
                 return args_number(&request->count, option, value);
@@ -251,6 +257,21 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
                 return args_range(&request->pipeline, option, value, 1, 10000);
         case '9':
                 request->completion = value;
+                return CTL_OK;
+        case 'D':
+                request->defaults = true;
+                return CTL_OK;
+        case 'F':
+                request->off = true;
+                return CTL_OK;
+        case 'W':
+                request->wait = true;
+                return CTL_OK;
+        case 'A':
+                request->as = value;
+                return CTL_OK;
+        case 'l':
+                request->listener = value;
                 return CTL_OK;
         default:
                 request->raw = true;
@@ -334,25 +355,74 @@ static int args_short(struct ctl_request *request, uint64_t *given, const char *
         return CTL_OK;
 }
 
-const struct ctl_verb *args_find_verb(const char *name)
+/* Verbs of one and of two words: none of one word begins one of two. */
+const struct ctl_verb *args_find_verb(const char *const *words, int n, int *usedp)
 {
-        for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++)
-                if (!strcmp(verb->name, name))
+        for (const struct ctl_verb *verb = ctl_verbs; n > 0 && verb->name; verb++) {
+                size_t first = args_group(verb);
+
+                *usedp = first ? 2 : 1;
+                if (!first && !strcmp(verb->name, words[0]))
                         return verb;
+                if (first && n > 1 && strlen(words[0]) == first && !memcmp(verb->name, words[0], first) &&
+                    !strcmp(verb->name + first + 1, words[1]))
+                        return verb;
+        }
         return NULL;
 }
 
-int args_unknown_verb(const char *name)
+size_t args_group(const struct ctl_verb *verb)
 {
-        const char *names[64] = { 0 };
-        size_t n = 0, i;
+        const char *space = strchr(verb->name, ' ');
 
+        return space ? (size_t)(space - verb->name) : 0;
+}
+
+bool args_is_in_group(const struct ctl_verb *verb, const char *word)
+{
+        size_t n = args_group(verb);
+
+        return n && strlen(word) == n && !memcmp(verb->name, word, n);
+}
+
+/* The first word of verbs of two, and what it may be followed by. */
+static int args_incomplete_verb(const char *word)
+{
+        char list[256] = "";
+        size_t n = 0;
+
+        for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++)
+                if (args_is_in_group(verb, word) && n < sizeof(list))
+                        n += (size_t)snprintf(list + n, sizeof(list) - n, "%s\"%s\"", n ? ", " : "",
+                                              verb->name);
+        return say_usage("\"%s\" is no command by itself, but %s are", word, list);
+}
+
+int args_unknown_verb(const char *const *words, int n_words)
+{
+        char given[128], group[32];
+        const char *names[64];
+        size_t n = 0, i;
+        bool known = false;
+
+        for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++)
+                known |= args_is_in_group(verb, words[0]);
+        if (known && n_words < 2)
+                return args_incomplete_verb(words[0]);
+        snprintf(given, sizeof(given), "%.60s%s%.60s", words[0], known ? " " : "", known ? words[1] : "");
         while (n < 64 && ctl_verbs[n].name)
                 names[n] = ctl_verbs[n].name, n++;
-        i = suggest_best(bytes_str(name), names, n);
+        i = suggest_best(bytes_str(given), names, n);
         if (i < n)
-                return say_usage("unknown command \"%s\"; did you mean \"%s\"?", name, names[i]);
-        return say_usage("unknown command \"%s\"", name);
+                return say_usage("unknown command \"%s\"; did you mean \"%s\"?", given, names[i]);
+        for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++) {
+                const char *one = group;
+
+                snprintf(group, sizeof(group), "%.*s", (int)args_group(verb), verb->name);
+                if (*group && suggest_best(bytes_str(given), &one, 1) == 0)
+                        return say_usage("unknown command \"%s\"; did you mean \"%s\"?", given, group);
+        }
+        return say_usage("unknown command \"%s\"", given);
 }
 
 /* ---------------------------------------------------------------- the whole line */
@@ -383,13 +453,15 @@ static int args_split(struct ctl_request *request, uint64_t *given, int argc, ch
 
 static int args_take_verb(struct ctl_request *request)
 {
+        int used;
+
         if (request->n_operands == 0)
                 return request->help || request->version ? CTL_OK : say_usage("a command is missing");
-        request->verb = args_find_verb(request->operands[0]);
+        request->verb = args_find_verb(request->operands, request->n_operands, &used);
         if (!request->verb)
-                return args_unknown_verb(request->operands[0]);
-        request->n_operands--;
-        memmove(request->operands, request->operands + 1,
+                return args_unknown_verb(request->operands, request->n_operands);
+        request->n_operands -= used;
+        memmove(request->operands, request->operands + used,
                 (size_t)request->n_operands * sizeof(*request->operands));
         return CTL_OK;
 }

@@ -39,12 +39,14 @@ struct ctl_request {
         uint64_t clients, subscribers;           /* of the bench; UINT64_MAX: not given */
         uint64_t size, rate, pipeline, duration; /* bytes, messages/s, messages, ns; UINT64_MAX: not given */
         uint64_t limit;                          /* names to show; 0: not given */
+        const char *as, *listener;               /* NULL: not given */
+        bool defaults, off, wait, has_timeout;
         bool wide, yes, dry_run, time, once;
         bool pattern, raw, json, require_receivers, quiet, help, version;
 };
 
 struct ctl_verb {
-        const char *name;
+        const char *name;     /* of one word, or of two with a blank between them */
         const char *operands; /* as the usage line shows them, "" for none */
         int min, max;         /* how many; max -1: any number */
         const char *options;  /* the short letters of the options that go with this verb only */
@@ -66,11 +68,18 @@ extern const struct ctl_verb ctl_verbs[];
 int args_parse(struct ctl_request *request, int argc, char **argv);
 void args_deinit(struct ctl_request *request);
 
-/* Return: NULL when no verb has this name. */
-const struct ctl_verb *args_find_verb(const char *name);
+/* The verb that n words begin with; *usedp is how many it takes. Return: NULL when there is none. */
+const struct ctl_verb *args_find_verb(const char *const *words, int n, int *usedp);
 
-/* Says that no verb has this name, and which one may have been meant. Return: CTL_USAGE. */
-int args_unknown_verb(const char *name);
+/* The length of the first word of a verb of two; 0: it is of one. */
+size_t args_group(const struct ctl_verb *verb);
+
+/* Whether the verb is of two words, of which this is the first. */
+bool args_is_in_group(const struct ctl_verb *verb, const char *word);
+
+/* Says that words begin with no verb, and which one may have been meant; there is one word at least. Return:
+ * CTL_USAGE. */
+int args_unknown_verb(const char *const *words, int n);
 
 /* The help of one verb, or of all with NULL. */
 void args_print_help(FILE *out, const struct ctl_verb *verb);

@@ -27,8 +27,12 @@ struct completion_kind {
 static const struct completion_kind operands[] = {
         { "channels", "if ((n == 0)); then _brokerctl_ask channels; fi" },
         { "client", "if ((n == 0)); then _brokerctl_ask clients; fi" },
+        { "config\\ check", "if ((n == 0)); then " COMPLETION_FILES "; fi" },
+        { "explain", "if ((n == 0)); then _brokerctl_words \"publish subscribe psubscribe admin\"; "
+                     "elif ((n == 1)); then _brokerctl_ask channels; fi" },
         { "help", "if ((n == 0)); then _brokerctl_words \"$verbs\"; fi" },
         { "kill", "_brokerctl_ask clients" },
+        { "log", "if ((n == 0)); then _brokerctl_words \"error warning notice info debug\"; fi" },
         { "pub", "if ((n == 0)); then _brokerctl_ask channels; fi" },
         { "sub", "_brokerctl_ask channels" },
         { NULL, NULL },
@@ -109,6 +113,8 @@ static const char bash_walk[] =
         "                        case \" $valued \" in *\" $word \"*) option=$word ;; esac\n"
         "                elif [[ ! $verb ]]; then\n"
         "                        verb=$word\n"
+        "                elif [[ \" $groups \" == *\" $verb \"* ]]; then\n"
+        "                        verb=\"$verb $word\"\n"
         "                else\n"
         "                        n=$((n + 1))\n"
         "                fi\n"
@@ -126,13 +132,56 @@ static void completion_put_option(FILE *out, const struct args_shown *option)
                 fprintf(out, " -%c", option->letter);
 }
 
+static int completion_first(const struct ctl_verb *verb)
+{
+        return (int)(args_group(verb) ? args_group(verb) : strlen(verb->name));
+}
+
+/* Whether it is the first with this first word: those of a group follow each other in the table. */
+static bool completion_begins(const struct ctl_verb *verb)
+{
+        size_t n = args_group(verb);
+
+        return !n || verb == ctl_verbs || args_group(verb - 1) != n ||
+               memcmp(verb[-1].name, verb->name, n) != 0;
+}
+
+/* In a pattern of `case` the blank of a name is escaped. */
+static void completion_put_name(FILE *out, const struct ctl_verb *verb)
+{
+        size_t n = args_group(verb);
+
+        if (n)
+                fprintf(out, "%.*s\\ %s", (int)n, verb->name, verb->name + n + 1);
+        else
+                fputs(verb->name, out);
+}
+
+static void completion_put_groups(FILE *out)
+{
+        for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++) {
+                if (completion_begins(verb) && args_group(verb))
+                        fprintf(out, "                %.*s) _brokerctl_words \"", completion_first(verb),
+                                verb->name);
+                if (args_group(verb))
+                        fprintf(out, " %s", verb->name + args_group(verb) + 1);
+                if (args_group(verb) && (!verb[1].name || completion_begins(verb + 1)))
+                        fputs("\" ;;\n", out);
+        }
+}
+
 static void completion_put_lists(FILE *out)
 {
         struct args_shown option;
 
         fputs("        local verbs=\"", out);
         for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++)
-                fprintf(out, " %s", verb->name);
+                if (completion_begins(verb))
+                        fprintf(out, " %.*s", completion_first(verb), verb->name);
+        fputs("\"\n        local groups=\"", out);
+        for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++)
+                if (completion_begins(verb) && args_group(verb))
+                        fprintf(out, " %.*s", completion_first(verb), verb->name);
         fputs("\"\n        local valued=\"", out);
         for (size_t i = 0; args_show(&option, i); i++)
                 if (option.value)
@@ -184,7 +233,9 @@ static void completion_put_verbs(FILE *out)
 
         fputs("        case $verb in\n", out);
         for (const struct ctl_verb *verb = ctl_verbs; verb->name; verb++) {
-                fprintf(out, "                %s) options=\"", verb->name);
+                fputs("                ", out);
+                completion_put_name(out, verb);
+                fputs(") options=\"", out);
                 for (size_t i = 0; args_show(&option, i); i++)
                         if (!args_goes_with(NULL, i) && args_goes_with(verb, i))
                                 completion_put_option(out, &option);
@@ -198,6 +249,7 @@ static void completion_put_verbs(FILE *out)
               "        case $verb in\n"
               "                '') _brokerctl_words \"$verbs\" ;;\n",
               out);
+        completion_put_groups(out);
         for (const struct completion_kind *kind = operands; kind->name; kind++)
                 fprintf(out, "                %s) %s ;;\n", kind->name, kind->command);
         fputs("        esac\n", out);

@@ -257,6 +257,9 @@ static void status_warn_broker(FILE *out, bool colours, const redisReply *broker
 {
         uint64_t clients = status_count(broker, "clients"), max = status_count(broker, "max_clients"), n;
 
+        if (status_count(broker, "draining"))
+                status_warn(out, colours, "draining: no new clients are let in, %" PRIu64 " are left",
+                            status_count(broker, "drain_left"));
         if (status_count(broker, "accept_paused"))
                 status_warn(out, colours,
                             "accepting is paused, the broker is out of descriptors: raise its limit, or lower "

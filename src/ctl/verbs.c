@@ -27,6 +27,7 @@ static int verb_help_values(const struct ctl_request *request)
 int verb_help(const struct ctl_request *request)
 {
         const struct ctl_verb *verb = NULL;
+        int used;
 
         if (request->completion && strcmp(request->completion, "bash") != 0)
                 return verb_help_values(request);
@@ -35,13 +36,17 @@ int verb_help(const struct ctl_request *request)
                 return say_flush();
         }
         if (request->n_operands > 0) {
-                verb = args_find_verb(request->operands[0]);
+                verb = args_find_verb(request->operands, request->n_operands, &used);
                 if (!verb)
-                        return args_unknown_verb(request->operands[0]);
+                        return args_unknown_verb(request->operands, request->n_operands);
+                if (used < request->n_operands)
+                        return say_usage("\"%s\" is one command; one at a time is explained", verb->name);
         }
         args_print_help(stdout, verb);
         return say_flush();
 }
+
+#define ONLY_ADMINS "Only uid 0 and the user that brokerd runs as may ask.\n"
 
 const struct ctl_verb ctl_verbs[] = {
         { "ping", "", 0, 0, "j", "ask whether the broker answers",
@@ -93,6 +98,41 @@ const struct ctl_verb ctl_verbs[] = {
           "them and asking. Never itself. Exit status 6: some had gone already.\n"
           "--sort takes what it does for clients.\n",
           verb_kill },
+        { "config check", "[FILE]", 0, 1, "j", "check a configuration file",
+          "Checks FILE, or the default one, as the brokerd beside this brokerctl would read it. No\n"
+          "broker need run, and the file is read with the rights of who asks.\n",
+          verb_config_check },
+        { "config show", "", 0, 0, "jD", "show the configuration that runs",
+          "Prints the configuration that runs as YAML: what differs from its default, and with\n"
+          "--defaults all of it.\n" ONLY_ADMINS,
+          verb_config_show },
+        { "config diff", "", 0, 0, "j", "compare the file with what runs",
+          "Shows what a reload would change, and what waits for the next start. Nothing is "
+          "changed.\n" ONLY_ADMINS,
+          verb_config_diff },
+        { "config reload", "", 0, 0, "jd", "read the configuration file again",
+          "Reads the file again, as SIGHUP does, and shows what changed and what waits for the next\n"
+          "start. A file with an error changes nothing; then the exit status is 1.\n" ONLY_ADMINS,
+          verb_config_reload },
+        { "log", "LEVEL", 1, 1, "j", "set what is logged, until the next reload",
+          "Sets the least severe level that is logged: error, warning, notice, info or debug. The next\n"
+          "reload takes it from the file again.\n" ONLY_ADMINS,
+          verb_log },
+        { "drain", "", 0, 0, "jFW", "let no new clients in",
+          "From here on the broker refuses who connects, but for the admin socket. Who is there stays,\n"
+          "and is told nothing. --off lets everybody in again. With --wait it returns when the last\n"
+          "client has gone.\n" ONLY_ADMINS,
+          verb_drain },
+        { "explain", "ACTION [CHANNEL]", 1, 2, "jAl", "say which rule decides, and why",
+          "Says whether a user may publish to CHANNEL, subscribe to it, psubscribe to it as a pattern,\n"
+          "or admin, which has no channel; and which rule of the configuration decides that. The user's\n"
+          "groups are those of the system's files. Without --as: who asks.\n" ONLY_ADMINS,
+          verb_explain },
+        { "doctor", "", 0, 0, "j", "look for what is wrong, and say what to do",
+          "Looks at limits, the reactor, sockets, the configuration file, versions, and what was lost or\n"
+          "refused since the start. Each finding is a line; the exit status is 1 if one is a "
+          "warning.\n" ONLY_ADMINS,
+          verb_doctor },
         { "metrics", "", 0, 0, "0", "the broker's figures for Prometheus",
           "Prints the figures of `brokerctl status --raw` as Prometheus reads them, in its text format\n"
           "0.0.4. With -o FILE: into a file for node_exporter, which is replaced as a whole.\n"
@@ -108,7 +148,7 @@ const struct ctl_verb ctl_verbs[] = {
           "Asks the broker to stop, and waits until it closes the connection. Only uid 0 and the\n"
           "user that brokerd runs as may ask.\n",
           verb_shutdown },
-        { "help", "[COMMAND]", 0, 1, "9", "explain a command", "Explains a command, or lists them all.\n",
+        { "help", "[COMMAND]", 0, 2, "9", "explain a command", "Explains a command, or lists them all.\n",
           verb_help },
         { .name = NULL },
 };

@@ -17,6 +17,14 @@ int verb_patterns(const struct ctl_request *request);
 int verb_kill(const struct ctl_request *request);
 int verb_metrics(const struct ctl_request *request);
 int verb_bench(const struct ctl_request *request);
+int verb_config_check(const struct ctl_request *request);
+int verb_config_show(const struct ctl_request *request);
+int verb_config_diff(const struct ctl_request *request);
+int verb_config_reload(const struct ctl_request *request);
+int verb_log(const struct ctl_request *request);
+int verb_drain(const struct ctl_request *request);
+int verb_explain(const struct ctl_request *request);
+int verb_doctor(const struct ctl_request *request);
 int verb_shutdown(const struct ctl_request *request);
 int verb_help(const struct ctl_request *request);
 

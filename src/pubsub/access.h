@@ -116,6 +116,9 @@ struct access_verdict access_decide(const struct access_class *class, enum acces
 struct access_verdict access_decide_pattern(const struct access_class *class, struct bytes pattern,
                                             size_t *steps);
 
+/* Whether it may administer; a place, unless that is by default. */
+struct access_verdict access_decide_admin(const struct access_class *class);
+
 /* Whether its patterns hear a channel that they match. */
 bool access_hears(const struct access_class *class, struct bytes channel);
 

@@ -319,6 +319,18 @@ struct access_verdict access_decide_pattern(const struct access_class *public, s
         return verdict;
 }
 
+/* The first rule that fits decides, since those that deny come first. */
+struct access_verdict access_decide_admin(const struct access_class *public)
+{
+        const struct class *class = class_of(public);
+
+        for (unsigned i = 0; i < class->n; i++)
+                if (class->rules[i]->actions & bit_of(ACCESS_ADMIN))
+                        return (struct access_verdict){ .allowed = !class->rules[i]->deny,
+                                                        .place = class->rules[i]->place };
+        return (struct access_verdict){ .allowed = class->trusted };
+}
+
 bool access_hears(const struct access_class *public, struct bytes channel)
 {
         const struct class *class = class_of(public);

@@ -65,6 +65,7 @@ struct gather *gather_free(struct gather *g)
         free(g->counts);
         roster_free(g->roster);
         inspect_free(g->inspect);
+        buffer_deinit(&g->ordered);
         free(g);
         return NULL;
 }
@@ -194,6 +195,9 @@ void gather_ask(struct client *c)
                 g->awaiting = s->peers | bit(s->options.id); /* this one is in no hurry, either */
                 inspect_asked(s, s->options.id, &ask, g->inspect->kind, buffer_view(&g->inspect->question));
                 gather_send_query(s, s->peers, &ask, g->inspect->kind, buffer_view(&g->inspect->question));
+        } else if (g->kind == GATHER_ORDER) {
+                g->awaiting = shard_control_bit(s);
+                gather_send_query(s, g->awaiting, &ask, QUERY_ORDER, bytes_of(&g->order, sizeof(g->order)));
         } else if (buffer_size(&g->batch)) {
                 g->awaiting = PLANTED(6) ? 0 : s->peers;
                 gather_send_interest(s, g->awaiting, &ask, &g->batch);
@@ -219,6 +223,8 @@ void gather_on_answer(struct shard *s, unsigned source, const struct message_ask
                 roster_take(g->roster, source, body);
         else if (g->kind == GATHER_INSPECT)
                 inspect_take(g->inspect, source, body);
+        else if (g->kind == GATHER_ORDER)
+                buffer_put(&g->ordered, body.p, body.n);
         if (g->awaiting)
                 return;
         gather_finish(c);

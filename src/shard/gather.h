@@ -28,6 +28,7 @@ enum gather_kind {
         GATHER_STATUS,      /* collects counters, and answers what gather.write makes of them */
         GATHER_ROSTER,      /* collects clients, or ends them: gather.roster; gather.write likewise */
         GATHER_INSPECT,     /* collects what is known of a client, or of topics: gather.inspect; likewise */
+        GATHER_ORDER,       /* asks control for something, and answers what gather.write makes of its answer */
 };
 
 struct gather {
@@ -47,6 +48,8 @@ struct gather {
         struct control_status control;
         struct roster *roster;                                   /* GATHER_ROSTER */
         struct inspect *inspect;                                 /* GATHER_INSPECT */
+        struct message_order order;                              /* GATHER_ORDER */
+        struct buffer ordered;                                   /* struct message_ordered and its texts */
         void (*write)(struct client *c, const struct gather *g); /* appends the reply to shard.reply; NULL:
                                                                     reply is all of it */
         unsigned sections;                                       /* for INFO: bits of info_sections() */

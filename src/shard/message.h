@@ -75,6 +75,7 @@ enum query_kind {
                          as shard/inspect.h says, as the next two */
         QUERY_CHANNELS,
         QUERY_PATTERNS,
+        QUERY_ORDER, /* to control; struct message_order behind it; answered by struct message_ordered, texts */
 };
 
 struct message_query {
@@ -105,6 +106,32 @@ struct message_inspect {
         uint32_t pattern_size;
         uint8_t any; /* there is no pattern */
         uint8_t protocol;
+};
+
+/* What a client with the right to administer wants of control. */
+enum order_kind {
+        ORDER_RELOAD,
+        ORDER_DIFF, /* what a reload would come to */
+        ORDER_SHOW, /* the configuration that runs; value: whether without what has its default */
+        ORDER_LOG,  /* value: enum log_level */
+        ORDER_DRAIN /* value: whether to let nobody in any more, or everybody again */
+};
+
+struct message_order {
+        uint32_t kind; /* enum order_kind */
+        uint32_t value;
+};
+
+/*
+ * How that went. Behind it lie texts, each ended by a NUL: the name of the configuration file, of each change
+ * key, value that runs, value of the file, and "now" or "restart"; then of ORDER_SHOW the YAML, and else the
+ * errors.
+ */
+struct message_ordered {
+        uint32_t done;      /* else the errors say why not */
+        uint32_t n_changes; /* 0 unless it is done */
+        uint32_t draining;
+        uint32_t n_clients; /* that are connected, without those of the admin socket */
 };
 
 struct message_answer {
@@ -282,4 +309,7 @@ struct control_status {
         uint64_t reload_time; /* of the last one that was not refused, CLOCK_REALTIME seconds; 0: none */
         int32_t pid;
         uint32_t accept_paused; /* out of descriptors now */
+        uint32_t draining;      /* only the admin socket lets somebody in */
+        uint32_t n_drained;     /* while draining: clients that are left, without those of the admin socket */
+        uint64_t rejected_draining;
 };

@@ -201,7 +201,7 @@ static void status_write_broker(struct buffer *b, enum writer_proto proto, const
 
         for (unsigned i = 0; i < s->options.n_shards; i++)
                 clients += g->shards[i].clients;
-        writer_map(b, proto, 16);
+        writer_map(b, proto, 19);
         writer_bulk_str(b, "version");
         writer_bulk_str(b, s->options.version);
         status_integer(b, "pid", (uint64_t)g->control.pid);
@@ -217,6 +217,9 @@ static void status_write_broker(struct buffer *b, enum writer_proto proto, const
         status_integer(b, "rejected_user_connects", g->control.rejected_user_connects);
         status_integer(b, "accept_errors", g->control.accept_errors);
         status_integer(b, "accept_paused", g->control.accept_paused);
+        status_integer(b, "draining", g->control.draining);
+        status_integer(b, "drain_left", g->control.n_drained);
+        status_integer(b, "rejected_draining", g->control.rejected_draining);
         status_integer(b, "reloads", g->control.reloads);
         status_integer(b, "reloads_refused", g->control.reloads_refused);
         status_integer(b, "reload_time", g->control.reload_time);

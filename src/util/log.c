@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/buffer.h"
 #include "util/utf8.h"
 
 #define LOG_TEXT_MAX 1536 /* bytes of a message; longer ones are cut */
@@ -35,6 +36,8 @@ static struct {
         struct log_options options;
         int fd; /* of the file or the journal; -1: none was needed yet */
 } sink = { .mutex = PTHREAD_MUTEX_INITIALIZER, .level = LOG_LEVEL_INFO, .fd = -1 };
+
+static _Thread_local struct buffer *echo; /* log_echo() */
 
 /* ------------------------------------------------------------------ where to */
 
@@ -124,6 +127,11 @@ void log_close(void)
                 close(sink.fd);
         sink.fd = -1;
         pthread_mutex_unlock(&sink.mutex);
+}
+
+void log_echo(struct buffer *to)
+{
+        echo = to;
 }
 
 void log_set_level(enum log_level level)
@@ -296,6 +304,8 @@ void log_write(enum log_level level, const char *format, ...)
         va_start(ap, format);
         vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
+        if (echo && level == LOG_LEVEL_ERROR)
+                buffer_printf(echo, "%s\n", text);
         if (line.target == LOG_TARGET_JOURNAL)
                 line_journal(&line, level, text);
         else if (line.format == LOG_FORMAT_LOGFMT)

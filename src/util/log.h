@@ -3,6 +3,8 @@
 
 #include <stdbool.h>
 
+struct buffer;
+
 /*
  * The log: one sink for the process, one write() a line. Levels follow syslog. Lifecycle is info, a
  * client's fault is notice, our own fault is warning or error; what is frequent is a counter, not a line.
@@ -54,6 +56,12 @@ int log_reopen(void);
 
 /* Back to stderr. */
 void log_close(void);
+
+/*
+ * Errors of this thread are appended to a buffer as well, each as a line, from here on until the next call;
+ * NULL: no more.
+ */
+void log_echo(struct buffer *to);
 
 /* Lines above this level are not written. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);

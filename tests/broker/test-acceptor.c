@@ -280,6 +280,57 @@ static bool is_refused(int client, const char *expected)
         return true;
 }
 
+#define DRAINING "-ERR the broker is draining and takes no new clients\r\n"
+
+/* The admin socket stays open, since it is how that is ended; who is there already stays. */
+START_TEST(a_draining_broker_refuses_all_but_the_admin_socket)
+{
+        int clients[4];
+        struct world w;
+
+        world_init(&w, 100);
+        clients[0] = client_new("door");
+        turn(&w);
+        ck_assert(acceptor_drain(w.acceptor, true));
+        ck_assert(acceptor_is_draining(w.acceptor));
+        clients[1] = client_new("door");
+        clients[2] = client_new("admin");
+        turn(&w);
+        ck_assert(is_refused(clients[1], DRAINING));
+        ck_assert_uint_eq(w.n_adopted, 2);
+        ck_assert_uint_eq(w.adopted[1].message.flags, ADOPT_ADMIN);
+        ck_assert_uint_eq(acceptor_clients(w.acceptor), 2);
+        ck_assert_uint_eq(acceptor_clients_left(w.acceptor), 1);
+        ck_assert_uint_eq(acceptor_stats(w.acceptor)->rejected_draining, 1);
+        ck_assert(acceptor_drain(w.acceptor, false));
+        clients[3] = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 3);
+        ck_assert_uint_eq(acceptor_clients_left(w.acceptor), 2);
+        for (int i = 0; i < 4; i++)
+                close(clients[i]);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(without_an_admin_socket_it_does_not_drain)
+{
+        struct world w;
+        int client;
+
+        world_init(&w, 100);
+        acceptor_remove(w.acceptor, w.admin_door);
+        ck_assert(!acceptor_drain(w.acceptor, true));
+        ck_assert(!acceptor_is_draining(w.acceptor));
+        ck_assert(acceptor_drain(w.acceptor, false));
+        client = client_new("door");
+        turn(&w);
+        ck_assert_uint_eq(w.n_adopted, 1);
+        close(client);
+        world_deinit(&w);
+}
+END_TEST
+
 #define TOO_MANY  "-ERR max number of clients per user reached\r\n"
 #define TOO_OFTEN "-ERR max number of connections per second per user reached\r\n"
 
@@ -558,6 +609,8 @@ static void add(TCase *cases)
         tcase_add_test(cases, a_user_connects_as_often_as_one_may);
         tcase_add_test(cases, another_user_has_limits_of_his_own);
         tcase_add_test(cases, lowered_limits_are_for_those_who_come);
+        tcase_add_test(cases, a_draining_broker_refuses_all_but_the_admin_socket);
+        tcase_add_test(cases, without_an_admin_socket_it_does_not_drain);
         tcase_add_test(cases, admin_clients_get_in_when_the_broker_is_full_and_are_bounded_themselves);
         tcase_add_test(cases, without_descriptors_accepting_pauses_and_a_close_resumes_it);
         tcase_add_test(cases, without_descriptors_a_timer_resumes_too);

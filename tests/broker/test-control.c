@@ -38,7 +38,16 @@ struct fake_shard {
         uint64_t deadline;           /* of the stop */
         struct control_status status;
         bool answered;
+        bool orders; /* gives the world's orders, one after the other */
+        unsigned n_ordered;
 };
+
+#define ORDERS 4
+
+static const struct message_order orders[ORDERS] = { { .kind = ORDER_RELOAD },
+                                                     { .kind = ORDER_LOG, .value = 5 },
+                                                     { .kind = ORDER_DRAIN, .value = 1 },
+                                                     { .kind = ORDER_RELOAD } };
 
 struct world {
         char dir[32], path[64];
@@ -56,6 +65,37 @@ static void fake_ask(struct fake_shard *s)
         *(struct message_query *)port_send(s->port, SHARDS, MESSAGE_QUERY, sizeof(struct message_query),
                                            PORT_UNCOUNTED) =
                 (struct message_query){ .ask = { .client = 7 }, .kind = QUERY_STATUS };
+}
+
+static void fake_order(struct fake_shard *s)
+{
+        struct {
+                struct message_query query;
+                struct message_order order;
+        } *m = port_send(s->port, SHARDS, MESSAGE_QUERY, sizeof(*m), PORT_UNCOUNTED);
+
+        m->query = (struct message_query){ .ask = { .client = 8 }, .kind = QUERY_ORDER };
+        m->order = orders[s->n_ordered];
+}
+
+/* The first reload is good, the second is not. A broker without an admin socket does not drain. */
+static void fake_on_ordered(struct fake_shard *s, const struct port_message *message)
+{
+        static const char *const texts[ORDERS] = { "f", "", "\0only with an admin socket", "f" };
+        static const bool done[ORDERS] = { true, true, false, false };
+        const struct message_answer *answer = message->data;
+        const struct message_ordered *head = (const void *)(answer + 1);
+        size_t n = texts[s->n_ordered][0] ? 1 : s->n_ordered == 2 ? 26 : 0;
+
+        ck_assert_uint_eq(head->done, done[s->n_ordered]);
+        ck_assert_uint_eq(head->draining, 0);
+        ck_assert_int_eq(memcmp(head + 1, texts[s->n_ordered], n), 0);
+        if (orders[s->n_ordered].kind == ORDER_RELOAD) /* what it changed came before the answer */
+                ck_assert_uint_eq(s->n_policies, s->n_ordered ? 2 : 1);
+        if (++s->n_ordered < ORDERS)
+                fake_order(s);
+        else
+                fake_ask(s);
 }
 
 /* Until it answers it may still look at the one before. */
@@ -82,6 +122,8 @@ static void fake_on_message(void *arg, const struct port_message *message)
                 s->deadline = ((const struct message_stop *)message->data)->deadline;
                 s->stopped = true;
                 port_send(s->port, SHARDS, MESSAGE_STOPPED, 0, PORT_UNCOUNTED);
+        } else if (message->type == MESSAGE_ANSWER && s->orders && s->n_ordered < ORDERS) {
+                fake_on_ordered(s, message);
         } else if (message->type == MESSAGE_ANSWER) {
                 const struct message_answer *answer = message->data;
 
@@ -99,6 +141,8 @@ static void *fake_main(void *arg)
 
         if (s->asks)
                 fake_ask(s);
+        if (s->orders)
+                fake_order(s);
         port_flush(s->port);
         while (!s->stopped || port_spilled(s->port)) {
                 struct pollfd p = { .fd = s->waker.fd, .events = POLLIN };
@@ -137,9 +181,16 @@ static struct policy *policy_new(struct world *w)
 }
 
 /* A policy each time; every second reload is refused. */
-static bool on_reload(void *arg)
+static bool on_order(void *arg, const struct message_order *order, struct control_answer *answer)
 {
         struct world *w = arg;
+
+        if (order->kind == ORDER_LOG) {
+                ck_assert_uint_eq(order->value, 5);
+                return true;
+        }
+        ck_assert_uint_eq(order->kind, ORDER_RELOAD);
+        buffer_put(&answer->texts, "f", 2);
 
         policies_give(w->policies, policy_new(w));
         return ++w->n_reloads % 2;
@@ -151,8 +202,8 @@ static void world_init(struct world *w)
         struct control_options options = { .waker = &w->waker,
                                            .n_shards = SHARDS,
                                            .limits = { .max_clients = 77 },
-                                           .reload = on_reload,
-                                           .reload_arg = w };
+                                           .order = on_order,
+                                           .order_arg = w };
         struct config_listener one = {
                 .path = w->path, .mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1, .backlog = 4
         };
@@ -226,6 +277,27 @@ START_TEST(a_query_is_answered_and_a_shutdown_stops_every_shard)
         ck_assert_uint_ge(w.shards[1].status.start_time + 60, (uint64_t)time(NULL));
         for (unsigned i = 0; i < SHARDS; i++)
                 ck_assert_uint_eq(w.shards[i].deadline, deadline - CONTROL_STOP_NS + CONTROL_LINGER_NS);
+}
+END_TEST
+
+/* A reload that a client orders counts as one by SIGHUP. */
+START_TEST(orders_are_carried_out_and_answered_behind_what_they_change)
+{
+        uint64_t deadline;
+        struct world w;
+
+        world_prepare(&w);
+        world_init(&w);
+        w.shards[0].orders = true;
+        world_go(&w);
+        control_run(w.control, &deadline);
+        ck_assert_uint_eq(w.n_reloads, 2);
+        ck_assert_uint_eq(w.shards[0].n_ordered, ORDERS);
+        ck_assert_uint_eq(w.shards[0].status.reloads, 1);
+        ck_assert_uint_eq(w.shards[0].status.reloads_refused, 1);
+        ck_assert_uint_eq(w.shards[0].status.draining, 0);
+        world_deinit(&w);
+        world_leave(&w);
 }
 END_TEST
 
@@ -361,6 +433,7 @@ END_TEST
 static void add(TCase *cases)
 {
         tcase_add_test(cases, a_query_is_answered_and_a_shutdown_stops_every_shard);
+        tcase_add_test(cases, orders_are_carried_out_and_answered_behind_what_they_change);
         tcase_add_test(cases, a_signal_that_comes_before_serving_is_not_lost);
         tcase_add_test(cases, each_sighup_reloads_once_and_policies_outlive_their_use);
         tcase_add_test(cases, a_second_signal_ends_the_process_at_once);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "broker/config_policy.h"
+#include "broker/orders.h"
 #include "mesh/mesh.h"
 #include "shard/message.h"
 #include "support/suite.h"
@@ -134,9 +135,11 @@ static void write_file(const struct world *w, const char *format, ...)
         ck_assert_int_eq(fclose(f), 0);
 }
 
-static bool no_reload(void *arg)
+static bool no_order(void *arg, const struct message_order *order, struct control_answer *answer)
 {
         (void)arg;
+        (void)order;
+        (void)answer;
         return false;
 }
 
@@ -172,7 +175,7 @@ static void turn(struct world *w)
 static void world_init(struct world *w)
 {
         struct mesh_options mesh = { .n_ports = SHARDS + 1, .capacity = 4, .backlog_bytes = 1 << 20 };
-        struct control_options options = { .n_shards = SHARDS, .reload = no_reload };
+        struct control_options options = { .n_shards = SHARDS, .order = no_order };
 
         memset(w, 0, sizeof(*w));
         strcpy(w->dir, "/tmp/brokerd-test-XXXXXX");
@@ -218,6 +221,18 @@ static void world_deinit(struct world *w)
         config_free(w->reload.config);
         unlink(w->file);
         ck_assert_int_eq(rmdir(w->dir), 0);
+}
+
+static int reload(struct world *w)
+{
+        struct config_diff diff = { 0 };
+        struct buffer errors = { 0 };
+        int r = reload_run(&w->reload, &diff, &errors);
+
+        ck_assert_int_eq(r != 0, buffer_size(&errors) != 0);
+        config_diff_deinit(&diff);
+        buffer_deinit(&errors);
+        return r;
 }
 
 /* Return: a descriptor, -errno. */
@@ -347,7 +362,7 @@ START_TEST(another_limit_of_descriptors_is_a_change)
         ck_assert_uint_eq(outlook.diff.n, 1);
         check_change(&outlook.diff, "max_clients", "10000", fits, true);
         reload_outlook_deinit(&outlook);
-        ck_assert_int_eq(reload_run(&w.reload), 0);
+        ck_assert_int_eq(reload(&w), 0);
         ck_assert_int_eq(reload_look(&w.reload, &outlook, &errors), 0);
         ck_assert_uint_eq(outlook.diff.n, 0);
         reload_outlook_deinit(&outlook);
@@ -364,7 +379,7 @@ START_TEST(a_policy_is_kept_until_every_shard_has_a_newer_one)
         w.shards[0].holds = true;
         for (unsigned i = 1; i <= 3; i++) {
                 write_file(&w, "shards: 2\nmax_request_bytes: %u\nlisteners:\n  - path: %s\n", 1000 + i, w.a);
-                ck_assert_int_eq(reload_run(&w.reload), 0);
+                ck_assert_int_eq(reload(&w), 0);
                 turn(&w);
                 ck_assert_uint_eq(policies_count(w.reload.policies), 1 + i);
                 for (unsigned j = 0; j < SHARDS; j++) {
@@ -378,11 +393,11 @@ START_TEST(a_policy_is_kept_until_every_shard_has_a_newer_one)
                 ck_assert_uint_eq(policies_count(w.reload.policies), 3 - i);
         }
         ck_assert_uint_eq(policies_newest(w.reload.policies)->limits.request_bytes, 1003);
-        ck_assert_int_eq(reload_run(&w.reload), 0);
+        ck_assert_int_eq(reload(&w), 0);
         turn(&w);
         ck_assert_uint_eq(w.shards[1].n_policies, 3); /* nothing changed */
         write_file(&w, "shards: 2\nlisteners:\n  - path: %s\n", w.a);
-        ck_assert_int_eq(reload_run(&w.reload), 0);
+        ck_assert_int_eq(reload(&w), 0);
         world_deinit(&w); /* while it is under way */
 }
 END_TEST
@@ -394,7 +409,7 @@ static int listen_on(struct world *w, const char *one, const char *two, const ch
 {
         write_file(w, "shards: 2\nlisteners:\n  - path: %s\n%s%s%s%s%s", one, two ? "  - path: " : "",
                    two ? two : "", three ? "\n  - path: " : "", three ? three : "", two ? "\n" : "");
-        return reload_run(&w->reload);
+        return reload(w);
 }
 
 START_TEST(clients_of_a_listener_that_goes_know_its_name_and_so_do_those_of_its_return)
@@ -453,7 +468,7 @@ START_TEST(all_sockets_change_or_none)
                 "shards: 2\nmax_request_bytes: 77\nlisteners:\n  - path: %s\n    mode: 0666\n    backlog: 1\n"
                 "  - path: %s\n  - path: %s\n",
                 w.a, w.b, w.c);
-        ck_assert_int_eq(reload_run(&w.reload), RELOAD_E_REFUSED);
+        ck_assert_int_eq(reload(&w), RELOAD_E_REFUSED);
         turn(&w);
         ck_assert_uint_eq(w.shards[0].n_policies, 0);
         ck_assert_uint_eq(mode_of(w.a), 0600);
@@ -462,7 +477,7 @@ START_TEST(all_sockets_change_or_none)
         ck_assert_int_ne(access(w.b, F_OK), 0);
         ck_assert_int_ne(access(lock, F_OK), 0);
         ck_assert_int_eq(unlink(w.c), 0);
-        ck_assert_int_eq(reload_run(&w.reload), 0);
+        ck_assert_int_eq(reload(&w), 0);
         ck_assert_uint_eq(mode_of(w.a), 0666);
         ck_assert(is_open(w.b) && is_open(w.c));
         world_deinit(&w);
@@ -481,7 +496,7 @@ START_TEST(a_change_that_fails_takes_back_those_before_it)
                    "shards: 2\nlisteners:\n  - path: %s\n    mode: 0666\n  - path: %s\n    mode: 0666\n"
                    "  - path: %s\n",
                    w.b, w.a, w.c);
-        ck_assert_int_eq(reload_run(&w.reload), RELOAD_E_REFUSED);
+        ck_assert_int_eq(reload(&w), RELOAD_E_REFUSED);
         ck_assert_uint_eq(mode_of(w.b), 0600);
         ck_assert_int_ne(access(w.c, F_OK), 0);
         world_deinit(&w);
@@ -524,8 +539,129 @@ START_TEST(the_number_of_names_is_bounded)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ orders of clients */
+
+static bool obey(struct world *w, enum order_kind kind, uint32_t value, struct control_answer *answer)
+{
+        struct message_order order = { .kind = kind, .value = value };
+
+        *answer = (struct control_answer){ 0 };
+        return orders_obey(&w->reload, &order, answer);
+}
+
+/* What the texts are, each ended by a bar; the file comes first. */
+static void check_texts(const struct world *w, struct control_answer *answer, const char *expected)
+{
+        size_t n = strlen(w->file) + 1;
+
+        ck_assert_str_eq((const char *)answer->texts.data, w->file);
+        buffer_consume(&answer->texts, n);
+        for (size_t i = answer->texts.start; i < answer->texts.end; i++)
+                answer->texts.data[i] = answer->texts.data[i] ? answer->texts.data[i] : '|';
+        buffer_put(&answer->texts, "", 1);
+        ck_assert_str_eq((const char *)buffer_view(&answer->texts).p, expected);
+        buffer_deinit(&answer->texts);
+}
+
+START_TEST(orders_tell_what_changes_and_when)
+{
+        static const char changes[] = "shards|2|1|restart|max_clients|10000|9|now|";
+        struct control_answer answer;
+        struct world w;
+
+        world_init(&w);
+        write_file(&w, "shards: 1\nmax_clients: 9\nlisteners:\n  - path: %s\n", w.a);
+        ck_assert(obey(&w, ORDER_DIFF, 0, &answer));
+        ck_assert_uint_eq(answer.head.n_changes, 2);
+        check_texts(&w, &answer, changes);
+        ck_assert_uint_eq(w.reload.config->max_clients, 10000);
+        ck_assert(obey(&w, ORDER_RELOAD, 0, &answer));
+        check_texts(&w, &answer, changes);
+        ck_assert_uint_eq(w.reload.config->max_clients, 9);
+        ck_assert(obey(&w, ORDER_DIFF, 0, &answer));
+        check_texts(&w, &answer, "shards|2|1|restart|");
+        turn(&w);
+        world_deinit(&w);
+}
+END_TEST
+
+/* Errors of the file without its excerpts, and those of the change, which look at nobody's log. */
+START_TEST(orders_tell_every_error)
+{
+        struct control_answer answer;
+        struct world w;
+        char text[500];
+        int fd;
+
+        world_init(&w);
+        write_file(&w, "shard: 1\nmax_clients: 0\nlisteners:\n  - path: %s\n", w.a);
+        snprintf(text, sizeof(text),
+                 "%s:1:1: error: unknown key \"shard\"; did you mean \"shards\"?|"
+                 "%s:2:14: error: bad value for \"max_clients\": got \"0\", expected an integer 1..1000000|",
+                 w.file, w.file);
+        ck_assert(!obey(&w, ORDER_DIFF, 0, &answer));
+        ck_assert_uint_eq(answer.head.n_changes, 0);
+        check_texts(&w, &answer, text);
+        ck_assert(!obey(&w, ORDER_RELOAD, 0, &answer));
+        check_texts(&w, &answer, text);
+        fd = open(w.c, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        close(fd);
+        write_file(&w, "shards: 2\nlisteners:\n  - path: %s\n  - path: %s\n", w.a, w.c);
+        ck_assert(!obey(&w, ORDER_RELOAD, 0, &answer));
+        buffer_consume(&answer.texts, strlen(w.file) + 1);
+        ck_assert_ptr_nonnull(strstr((const char *)buffer_view(&answer.texts).p, w.c));
+        buffer_deinit(&answer.texts);
+        ck_assert_int_eq(unlink(w.c), 0);
+        world_deinit(&w);
+}
+END_TEST
+
+START_TEST(orders_show_what_runs)
+{
+        struct control_answer answer;
+        struct world w;
+        char text[300];
+
+        world_init(&w);
+        ck_assert(obey(&w, ORDER_SHOW, 1, &answer));
+        snprintf(text, sizeof(text),
+                 "shards: 2\nlisteners:\n  - path: %s\n    mode: 0600\n    # owner: not set\n"
+                 "    # group: not set\n    backlog: 4096\n    authentication: none\n|",
+                 w.a);
+        check_texts(&w, &answer, text);
+        ck_assert(obey(&w, ORDER_SHOW, 0, &answer));
+        buffer_consume(&answer.texts, strlen(w.file) + 1);
+        ck_assert_ptr_nonnull(strstr((const char *)buffer_view(&answer.texts).p, "\nmax_clients: 10000\n"));
+        buffer_deinit(&answer.texts);
+        world_deinit(&w);
+}
+END_TEST
+
+/* It is a difference of file and running then, so that the next reload takes it back. */
+START_TEST(an_ordered_level_holds_until_the_next_reload)
+{
+        struct control_answer answer;
+        struct world w;
+
+        world_init(&w);
+        ck_assert(obey(&w, ORDER_LOG, LOG_LEVEL_ERROR, &answer));
+        check_texts(&w, &answer, "");
+        ck_assert(!log_would(LOG_LEVEL_WARNING));
+        ck_assert(obey(&w, ORDER_RELOAD, 0, &answer));
+        check_texts(&w, &answer, "log_level|error|info|now|");
+        ck_assert(log_would(LOG_LEVEL_INFO));
+        ck_assert(!log_would(LOG_LEVEL_DEBUG));
+        turn(&w);
+        world_deinit(&w);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_test(cases, orders_tell_what_changes_and_when);
+        tcase_add_test(cases, orders_tell_every_error);
+        tcase_add_test(cases, orders_show_what_runs);
+        tcase_add_test(cases, an_ordered_level_holds_until_the_next_reload);
         tcase_add_test(cases, a_difference_is_told_by_key_with_both_values);
         tcase_add_test(cases, what_is_kept_is_a_copy);
         tcase_add_test(cases, to_look_changes_nothing);

@@ -55,7 +55,7 @@ class Completion(Case):
 
     def verbs(self):
         text = self.help("--help")
-        return re.findall(r"(?m)^  ([a-z]+) ", text[:text.index("Options:")])
+        return list(dict.fromkeys(re.findall(r"(?m)^  ([a-z]+) ", text[:text.index("Options:")])))
 
     def options(self, text):
         """Return: (letter or "", name, value or "") of each option that a help text lists."""
@@ -84,6 +84,19 @@ class Words(Completion):
                 self.assertIn(word, self.complete(f"brokerctl {verb} {word}"))
         self.assertIn("--socket", self.complete("brokerctl --"))
         self.assertNotIn("--sort", self.complete("brokerctl --"))
+
+    def test_verbs_of_two_words(self):
+        words = re.findall(r"(?m)^  config ([a-z]+) ", self.help("--help"))
+        self.assertGreaterEqual(len(words), 4)
+        self.assertEqual(self.complete("brokerctl config "), sorted(words))
+        self.assertEqual(self.complete("brokerctl -q config re"), ["reload"])
+        self.assertEqual(self.complete("brokerctl config reload --dr"), ["--dry-run"])
+        self.assertEqual(self.complete("brokerctl config diff --dr"), [])
+        self.assertEqual(self.complete("brokerctl config show --def"), ["--defaults"])
+        pathlib.Path(self.dir, "here.yaml").touch()
+        self.assertEqual(self.complete("brokerctl config check he"), ["here.yaml"])
+        self.assertEqual(self.complete("brokerctl log d"), ["debug"])
+        self.assertEqual(self.complete("brokerctl explain p"), ["psubscribe", "publish"])
 
     def test_the_verb_is_found_among_options(self):
         self.assertEqual(self.complete("brokerctl -s clients sub --c"), ["--color", "--count"])

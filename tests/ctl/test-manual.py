@@ -188,6 +188,27 @@ done""")
         self.assertEqual(self.run_to_end(self.test_metrics.example), b"")
         self.assertIn("\nbrokerd_clients 1\n", pathlib.Path(self.sandbox(), "brokerd.prom").read_text())
 
+    @example("brokerctl config reload --dry-run")
+    def test_a_dry_run(self):
+        with open(f"{self.dir}/broker.yaml", "a", encoding="utf-8") as file:
+            file.write("max_clients: 77\n")
+        self.assertRegex(self.run_to_end(self.test_a_dry_run.example), rb"\nmax_clients +10000 +77 +now\n")
+        self.assertEqual(self.run_to_end(self.test_a_dry_run.example), self.run_to_end(self.test_a_reload.example))
+        self.assertEqual(self.run_to_end(self.test_a_dry_run.example), b"")
+
+    @example("brokerctl config reload")
+    def test_a_reload(self):
+        self.assertEqual(self.run_to_end(self.test_a_reload.example), b"")
+
+    @example("brokerctl explain publish sensor.kitchen --as nobody")
+    def test_an_explanation(self):
+        self.assertRegex(self.run_to_end(self.test_an_explanation.example),
+                         rb'nobody \(uid \d+\) may publish to "sensor.kitchen" by .*: there are no rules, so everybody may\n')
+
+    @example("brokerctl doctor")
+    def test_the_doctor(self):
+        self.assertIn(b"losses   since the start nothing was lost or refused\n", self.run_to_end(self.test_the_doctor.example))
+
     @example("brokerctl bench --yes --rate 10000 --seconds 2")
     def test_bench(self):
         self.assertRegex(self.run_to_end(self.test_bench.example), rb"published  \d+ messages/s")

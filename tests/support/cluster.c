@@ -94,6 +94,34 @@ bool cluster_verify(struct cluster *cl, enum verify_verdict verdict)
         return true;
 }
 
+/* Each kind of order has its own outcome here, and DIFF finds errors. */
+static void control_on_order(struct cluster *cl, unsigned shard, const struct message_query *query)
+{
+        static const struct {
+                struct message_ordered head;
+                struct bytes texts;
+        } outcomes[] = {
+                [ORDER_RELOAD] = { { .done = 1, .n_changes = 1 },
+                                   BYTES_LITERAL("f\0shards\0002\0003\0restart\0") },
+                [ORDER_DIFF] = { { .done = 0 }, BYTES_LITERAL("f\0f:1: bad\0f:2: worse\0") },
+                [ORDER_SHOW] = { { .done = 1 }, BYTES_LITERAL("f\0a: 1\nb: 2\n\0") },
+                [ORDER_LOG] = { { .done = 1 }, BYTES_LITERAL("f\0") },
+                [ORDER_DRAIN] = { { .done = 1, .draining = 1, .n_clients = 3 }, BYTES_LITERAL("f\0") },
+        };
+        const struct message_order *order = (const void *)(query + 1);
+        struct message_ordered head = outcomes[order->kind].head;
+        struct bytes texts = outcomes[order->kind].texts;
+        uint8_t *p = port_send(cl->control, shard, MESSAGE_ANSWER,
+                               (uint32_t)(sizeof(query->ask) + sizeof(head) + texts.n), PORT_UNCOUNTED);
+
+        cl->order = *order;
+        cl->n_orders++;
+        head.draining &= order->value;
+        memcpy(p, &query->ask, sizeof(query->ask));
+        memcpy(p + sizeof(query->ask), &head, sizeof(head));
+        memcpy(p + sizeof(query->ask) + sizeof(head), texts.p, texts.n);
+}
+
 static void control_on_message(void *arg, const struct port_message *m)
 {
         struct cluster *cl = arg;
@@ -118,8 +146,14 @@ static void control_on_message(void *arg, const struct port_message *m)
                                                  .reloads = 7,
                                                  .reloads_refused = 8,
                                                  .reload_time = 9 };
-                uint8_t *p = port_send(cl->control, m->source, MESSAGE_ANSWER,
-                                       sizeof(query->ask) + sizeof(status), PORT_UNCOUNTED);
+                uint8_t *p;
+
+                if (query->kind == QUERY_ORDER) {
+                        control_on_order(cl, m->source, query);
+                        break;
+                }
+                p = port_send(cl->control, m->source, MESSAGE_ANSWER, sizeof(query->ask) + sizeof(status),
+                              PORT_UNCOUNTED);
 
                 memcpy(p, &query->ask, sizeof(query->ask));
                 memcpy(p + sizeof(query->ask), &status, sizeof(status));

@@ -27,6 +27,8 @@ struct cluster {
         unsigned n_closed, n_shutdowns;
         unsigned n_closed_of[CLUSTER_UIDS]; /* by uid */
         unsigned n_policies;                /* taken by shards */
+        unsigned n_orders;                  /* of clients */
+        struct message_order order;         /* the last one */
         struct policy policy;               /* of the start, unless another was given */
         const struct policy *current;
         bool holds_verify; /* questions about passwords wait for cluster_verify() */
