@@ -105,6 +105,8 @@ enum command_result command_shutdown(struct client *c, const struct request *req
 enum command_result command_broker_channels(struct client *c, const struct request *request);
 enum command_result command_broker_client(struct client *c, const struct request *request);
 enum command_result command_broker_patterns(struct client *c, const struct request *request);
+enum command_result command_broker_latency(struct client *c, const struct request *request);
+enum command_result command_broker_top(struct client *c, const struct request *request);
 
 enum command_result command_multi(struct client *c, const struct request *request);
 enum command_result command_exec(struct client *c, const struct request *request);

@@ -216,7 +216,11 @@ const struct command command_broker_rows[] = {
           "All that is known of a client." },
         { "patterns", -2, 0, command_broker_patterns, NULL, "server", "[<pattern>] [LIMIT <n>]",
           "Patterns with who subscribes to them, and how many channels they match." },
+        { "latency", -2, 0, command_broker_latency, NULL, "server", "[RESET]",
+          "How long the turns of every shard took; RESET counts anew." },
         { "status", 2, 0, broker_status, NULL, "server", NULL, "Counters of the broker and of every shard." },
+        { "top", -2, 0, command_broker_top, NULL, "server", "[<count>]",
+          "The clients for which most waits, and those that publish most." },
         COMMAND_HELP("server"),
         { 0 },
 };
