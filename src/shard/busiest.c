@@ -99,7 +99,7 @@ static void busiest_put(struct buffer *answer, const struct client *c, uint64_t 
                                    .id = c->id,
                                    .lost = c->lost,
                                    .idle_ms = (s->now - c->active) / NSEC_PER_MSEC,
-                                   .output = client_output(c),
+                                   .output = c->output,
                                    .spooled = c->spool ? spool_bytes(c->spool) : 0,
                                    .unread = busiest_unread(c),
                                    .messages = c->lately.messages,
@@ -129,7 +129,7 @@ void busiest_answer(struct shard *s, uint32_t n, struct buffer *answer)
 
                 if (c->end == CLIENT_CLOSING || c->killed)
                         continue;
-                podium_offer(&podium[BUSIEST_WAITING], c, client_output(c));
+                podium_offer(&podium[BUSIEST_WAITING], c, c->output);
                 podium_offer(&podium[BUSIEST_PUBLISHING], c, c->lately.messages);
         }
         for (unsigned kind = 0; kind < _BUSIEST_N; kind++)

@@ -273,6 +273,7 @@ struct shard_status {
         };
 #undef SHARD_QUOTA_MEMBER
         uint64_t wakes_taken;
+        uint64_t waiting_clients;       /* for whom output waits now */
         uint64_t ring_used, ring_slots; /* of the fullest ring to another port, now; of each of them */
         uint64_t cpu_ns;                /* that the thread took */
         uint64_t spin_ns, park_ns;      /* looking for work in vain, and asleep */

@@ -42,6 +42,7 @@
         _(backlog_high)                                                                                        \
         _(backlog_bytes)                                                                                       \
         _(output_bytes)                                                                                        \
+        _(waiting_clients)                                                                                     \
         _(output_limit_closed)                                                                                 \
         _(protocol_errors)                                                                                     \
         _(denied_publish)                                                                                      \
@@ -130,7 +131,8 @@ static struct shard_status status_of(struct shard *s)
         list_for_each (i, &s->clients) {
                 const struct client *c = container_of(i, struct client, all);
 
-                status.output_bytes += client_output(c);
+                status.output_bytes += c->output;
+                status.waiting_clients += c->output > 0;
                 status.bytes_out += c->stream.out.sent;
                 status.block_held += c->wait == CLIENT_HELD;
                 if (!c->spool)

@@ -217,6 +217,7 @@ START_TEST(those_for_whom_most_waits_come_first)
         ck_assert_int_gt(number(top, "output_bytes", 0), number(top, "output_bytes", 1));
         ck_assert_int_gt(number(top, "output_bytes", 1), 0);
         ck_assert_int_eq(number(top, "output_bytes", 2), 0); /* the asker, who published */
+        ck_assert_uint_eq(count(top, "\r\nid\r\n"), 3);
         ck_assert_int_eq(number(top, "id", 2), number(top, "id", 0) - 2);
         ck_assert_int_eq(number(top, "shard", 0), 1 % n);
         ck_assert_int_eq(number(top, "idle_ms", 0), 3000);
