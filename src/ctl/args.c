@@ -33,7 +33,7 @@ static const struct args_option options[] = {
         { 'V', true, "version", NULL, true, "print the version and exit" },
         { 'r', false, "require-receivers", NULL, false, "exit with 5 when nobody received the message" },
         { 'p', true, "pattern", NULL, false, "the channels are patterns (* ? [a-z] [^x] \\x)" },
-        { 'n', true, "count", "N", false, "exit after N messages" },
+        { 'n', true, "count", "N", false, "exit after N messages, or N looks" },
         { 'j', true, "json", NULL, false, "JSON, each value on a line of its own" },
         { 'u', true, "user", "USER", false, "clients of this user, by name or number" },
         { 'S', false, "shard", "N", false, "clients of this shard" },
@@ -55,6 +55,10 @@ static const struct args_option options[] = {
         { '7', false, "rate", "N", false, "publish so many messages/s, whether or not they are answered" },
         { '8', false, "pipeline", "N", false,
           "without --rate: unanswered messages of each client (default 1)" },
+        { 'i', true, "interval", "SECONDS", false, "between the two looks that rates are of (default 1)" },
+        { 'e', false, "delay", "SECONDS", false, "between two looks, at least 1 (default 1)" },
+        { 'b', true, "batch", NULL, false, "lines instead of a screen" },
+        { 'x', false, "reset", NULL, false, "count anew from here on" },
         { '9', false, "completion", "WHAT", false, NULL },
         { 'D', false, "defaults", NULL, false, "also what is as it is by default" },
         { 'F', false, "off", NULL, false, "take it back" },
@@ -73,6 +77,7 @@ static const struct args_extra {
 } extras[] = {
         { '0', 'o', NULL },
         { '1', 0, "auto always never" },
+        { 'D', 'd', NULL },
         { '9', 0, "bash channels clients shards" },
 };
 
@@ -255,6 +260,15 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
                 return args_range(&request->rate, option, value, 1, 10000000);
         case '8':
                 return args_range(&request->pipeline, option, value, 1, 10000);
+        case 'i':
+        case 'e':
+                return args_seconds(&request->interval, option, value);
+        case 'b':
+                request->batch = true;
+                return CTL_OK;
+        case 'x':
+                request->reset = true;
+                return CTL_OK;
         case '9':
                 request->completion = value;
                 return CTL_OK;

@@ -35,6 +35,7 @@ struct ctl_request {
         const char *user, *shard, *name, *sort;  /* NULL: not given */
         const char *output;                      /* a file; NULL: standard output */
         const char *color;                       /* "auto", "always", "never"; NULL: not given */
+        uint64_t interval;                       /* between looks, ns; 0: not given */
         const char *completion;                  /* what to complete; NULL: not given */
         uint64_t clients, subscribers;           /* of the bench; UINT64_MAX: not given */
         uint64_t size, rate, pipeline, duration; /* bytes, messages/s, messages, ns; UINT64_MAX: not given */
@@ -42,6 +43,7 @@ struct ctl_request {
         const char *as, *listener;               /* NULL: not given */
         bool defaults, off, wait, has_timeout;
         bool wide, yes, dry_run, time, once;
+        bool batch, reset;
         bool pattern, raw, json, require_receivers, quiet, help, version;
 };
 

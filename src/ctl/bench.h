@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #include "ctl/args.h"
-#include "ctl/histogram.h"
+#include "util/histogram.h"
 
 /*
  * Load for a running broker, by one thread: clients that publish to a channel of their own, and clients that

@@ -57,6 +57,23 @@ const struct ctl_verb ctl_verbs[] = {
           "With --raw: exact lines \"broker.NAME VALUE\" and \"shard.ID.NAME VALUE\".\n"
           "Only uid 0 and the user that brokerd runs as may ask.\n",
           verb_status },
+        { "top", "", 0, 0, "benj", "watch rates, channels, publishers and slow clients",
+          "A screen with rates, shards, and the channels, publishers and slow clients that stand out;\n"
+          "? lists the keys. With --batch, --json, or where no terminal is, a line for each look.\n"
+          "Only who may administer the broker may ask.\n",
+          verb_top },
+        { "shards", "", 0, 0, "jiO", "show what each shard does",
+          "Shows CPU time and what it goes to, rates, wakes between shards, and what is full, of each\n"
+          "shard. Rates are between two looks; with --once they are since the start of the broker.\n"
+          "ring is the fullest ring to another shard now, high the most that was seen.\n"
+          "Only who may administer the broker may ask.\n",
+          verb_shards },
+        { "latency", "", 0, 0, "jx", "show how long turns take, and whose fault slow is",
+          "Shows how long the turns of each shard take, and those in which clients said something,\n"
+          "from when that is seen to when all that comes of it is written; then what waits, where,\n"
+          "and for whom. With --reset turns are counted anew, after they were shown.\n"
+          "Only who may administer the broker may ask.\n",
+          verb_latency },
         { "pub", "CHANNEL [MESSAGE]", 1, 2, "jr", "publish a message, print the number of receivers",
           "Publishes MESSAGE and prints how many subscribers it went to. Without MESSAGE, or when\n"
           "it is \"-\", the message is all of standard input, byte for byte.\n",

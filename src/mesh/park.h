@@ -60,6 +60,14 @@ static inline void park_end(struct park *park)
         atomic_store_explicit(&park->parked, 0, memory_order_relaxed);
 }
 
+/* By the owner, before park_end(): whether an announcer has taken it on itself to fire the waker. A glance, for
+ * statistics: the next moment may make it true. */
+static inline bool park_woken(const struct park *park)
+{
+        /* pairs with the exchange in park_announce() */
+        return !atomic_load_explicit(&park->parked, memory_order_relaxed);
+}
+
 /* By the owner. Return: true, it may sleep until its waker fires; false, it is not parked, go and take. */
 static inline bool park_begin(struct park *park)
 {

@@ -350,10 +350,30 @@ void port_unpark(struct port *port)
         if (!port->parked)
                 return;
         port->parked = false;
+        port->stats.wakes_taken += park_woken(port->park);
         park_end(port->park);
 }
 
 /* ---------------------------------------------------------------- the rest */
+
+uint64_t port_ring_used(struct port *port)
+{
+        uint64_t most = 0;
+
+        for (unsigned dst = 0; dst < port->mesh->n_ports; dst++) {
+                struct ring_writer *w = &port->out[dst].ring;
+
+                ring_writer_refresh(w);
+                if (ring_writer_used(w) > most)
+                        most = ring_writer_used(w);
+        }
+        return most;
+}
+
+uint64_t port_ring_slots(const struct port *port)
+{
+        return port->mesh->capacity;
+}
 
 unsigned port_id(const struct port *port)
 {

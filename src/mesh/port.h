@@ -28,6 +28,7 @@ struct port_stats {
         uint64_t sent, received; /* messages */
         uint64_t spilled;        /* messages that went through a backlog */
         uint64_t wakes_sent;     /* wakers fired */
+        uint64_t wakes_taken;    /* sleeps that others ended */
         uint64_t ring_high;      /* most slots seen in use in one outgoing ring */
         uint64_t backlog_high;   /* most bytes seen in one backlog, counted or not */
         uint64_t backlog_bytes;  /* bytes in all backlogs now */
@@ -90,6 +91,10 @@ bool port_spilled(const struct port *port);
  */
 bool port_park(struct port *port);
 void port_unpark(struct port *port);
+
+/* Slots in use now in the fullest outgoing ring, and how many a ring has. */
+uint64_t port_ring_used(struct port *port);
+uint64_t port_ring_slots(const struct port *port);
 
 unsigned port_id(const struct port *port);
 const struct port_stats *port_stats(const struct port *port);

@@ -67,6 +67,11 @@ enum client_timer {
         _CLIENT_TIMER_N,
 };
 
+/* Messages, and bytes of their payload. */
+struct published {
+        uint64_t messages, bytes;
+};
+
 struct client {
         struct stream stream;
         struct list dirty;   /* in shard.dirty: has output that was not flushed. Only shard_touch*() link it */
@@ -116,6 +121,8 @@ struct client {
         uint64_t published;            /* messages, and bytes of their payload */
         uint64_t published_bytes;      /* */
         uint64_t denied;               /* commands that the rules of access refused */
+        struct published looked_at;    /* up to the last look of shard/busiest */
+        struct published lately;       /* between that and the look before */
         uint64_t lost;                 /* messages that were dropped because it was slow */
         struct user *account;          /* NULL once it is closing */
         struct list of_user;           /* in user.clients */

@@ -109,6 +109,8 @@ enum command_result command_broker_config(struct client *c, const struct request
 enum command_result command_broker_drain(struct client *c, const struct request *request);
 enum command_result command_broker_explain(struct client *c, const struct request *request);
 enum command_result command_broker_log(struct client *c, const struct request *request);
+enum command_result command_broker_latency(struct client *c, const struct request *request);
+enum command_result command_broker_top(struct client *c, const struct request *request);
 
 enum command_result command_multi(struct client *c, const struct request *request);
 enum command_result command_exec(struct client *c, const struct request *request);

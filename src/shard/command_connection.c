@@ -225,7 +225,11 @@ const struct command command_broker_rows[] = {
           "Whether a user may do that, and which rule decides." },
         { "log", 3, 0, command_broker_log, NULL, "server", "<level>",
           "Sets the least severe level that is logged, until the next reload." },
+        { "latency", -2, 0, command_broker_latency, NULL, "server", "[RESET]",
+          "How long the turns of every shard took; RESET counts anew." },
         { "status", 2, 0, broker_status, NULL, "server", NULL, "Counters of the broker and of every shard." },
+        { "top", -2, 0, command_broker_top, NULL, "server", "[<count>]",
+          "The clients for which most waits, and those that publish most." },
         COMMAND_HELP("server"),
         { 0 },
 };

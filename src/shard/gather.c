@@ -13,6 +13,7 @@
 #include "pubsub/interest.h"
 #include "shard/client.h"
 #include "shard/inspect.h"
+#include "shard/parts.h"
 #include "shard/roster.h"
 #include "shard/state.h"
 #include "shard/status.h"
@@ -66,6 +67,7 @@ struct gather *gather_free(struct gather *g)
         roster_free(g->roster);
         inspect_free(g->inspect);
         buffer_deinit(&g->ordered);
+        parts_free(g->parts);
         free(g);
         return NULL;
 }
@@ -188,6 +190,10 @@ void gather_ask(struct client *c)
         if (g->kind == GATHER_STATUS) {
                 g->awaiting = s->peers | shard_control_bit(s);
                 gather_send_query(s, g->awaiting, &ask, g->query, (struct bytes){ 0 });
+        } else if (g->kind == GATHER_PARTS) {
+                g->awaiting = s->peers;
+                gather_send_query(s, g->awaiting, &ask, g->parts->kind,
+                                  bytes_of(&g->parts->argument, sizeof(g->parts->argument)));
         } else if (g->kind == GATHER_ROSTER) {
                 g->awaiting = s->peers;
                 gather_send_query(s, g->awaiting, &ask, g->roster->kind, buffer_view(&g->roster->question));
@@ -219,6 +225,8 @@ void gather_on_answer(struct shard *s, unsigned source, const struct message_ask
         g->awaiting &= ~bit(source);
         if (g->kind == GATHER_STATUS)
                 status_take(s, g, source, body);
+        else if (g->kind == GATHER_PARTS)
+                parts_take(g->parts, source, body);
         else if (g->kind == GATHER_ROSTER)
                 roster_take(g->roster, source, body);
         else if (g->kind == GATHER_INSPECT)

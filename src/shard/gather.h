@@ -19,6 +19,7 @@
 struct client;
 struct counts;
 struct inspect;
+struct parts;
 struct roster;
 struct shard;
 
@@ -26,6 +27,7 @@ enum gather_kind {
         GATHER_SUBSCRIBE,   /* tells the shards first, then activates the subscriptions and acknowledges */
         GATHER_UNSUBSCRIBE, /* subscriptions are gone already; tells the shards, then acknowledges */
         GATHER_STATUS,      /* collects counters, and answers what gather.write makes of them */
+        GATHER_PARTS,       /* collects what each shard answers: gather.parts; gather.write likewise */
         GATHER_ROSTER,      /* collects clients, or ends them: gather.roster; gather.write likewise */
         GATHER_INSPECT,     /* collects what is known of a client, or of topics: gather.inspect; likewise */
         GATHER_ORDER,       /* asks control for something, and answers what gather.write makes of its answer */
@@ -46,6 +48,7 @@ struct gather {
         struct shard_status *shards;
         struct counts *counts; /* over all shards */
         struct control_status control;
+        struct parts *parts;                                     /* GATHER_PARTS */
         struct roster *roster;                                   /* GATHER_ROSTER */
         struct inspect *inspect;                                 /* GATHER_INSPECT */
         struct message_order order;                              /* GATHER_ORDER */

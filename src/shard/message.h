@@ -69,6 +69,11 @@ enum query_kind {
         QUERY_STATUS, /* answered by struct shard_status or struct control_status */
         QUERY_COUNTS, /* the same since the last reset; a shard's struct counts follows */
         QUERY_RESET,  /* as QUERY_STATUS, and what QUERY_COUNTS answers counts anew */
+        /* To shards; a number behind it (uint32_t); answered as shard/latency and shard/busiest say. */
+        QUERY_LATENCY,
+        QUERY_LATENCY_RESET,
+        QUERY_TOP, /* the number is how many */
+
         QUERY_LIST,   /* to shards; struct message_roster behind it; answered by lines: see shard/roster.c */
         QUERY_KILL,   /* likewise; answered by the number of clients, uint64_t */
         QUERY_CLIENT, /* to shards, the asker included; struct message_inspect and a pattern behind it; answered
@@ -294,6 +299,12 @@ struct shard_status {
                 };
         };
 #undef SHARD_QUOTA_MEMBER
+        uint64_t wakes_taken;
+        uint64_t waiting_clients;       /* for whom output waits now */
+        uint64_t ring_used, ring_slots; /* of the fullest ring to another port, now; of each of them */
+        uint64_t cpu_ns;                /* that the thread took */
+        uint64_t spin_ns, park_ns;      /* looking for work in vain, and asleep */
+        uint64_t time_us;               /* monotonic, when this was looked at */
         char reactor[16];
         int32_t cpu; /* pinned to; -1: not pinned */
         uint32_t pad;

@@ -23,6 +23,7 @@
 #include "shard/gather.h"
 #include "shard/limits.h"
 #include "shard/inspect.h"
+#include "shard/parts.h"
 #include "shard/permit.h"
 #include "shard/roster.h"
 #include "shard/spool.h"
@@ -81,9 +82,11 @@ void shard_notice(struct shard *s, const struct client *c, const char *what)
 /* The clock has gone on while the shard slept. */
 static void shard_awake(struct shard *s)
 {
-        if (s->slept)
-                s->now = s->options.now();
+        if (!s->slept)
+                return;
+        s->now = s->options.now();
         s->slept = false;
+        pace_woke(&s->pace, s->now);
 }
 
 static void shard_on_data(void *arg, struct stream *stream, struct bytes bytes)
@@ -164,6 +167,8 @@ static void shard_on_query(struct shard *s, unsigned source, struct bytes body)
         }
         if (query->kind == QUERY_LIST || query->kind == QUERY_KILL)
                 roster_answer(s, query->kind, bytes_of(query + 1, body.n - sizeof(*query)), &answer);
+        else if (query->kind == QUERY_LATENCY || query->kind == QUERY_LATENCY_RESET || query->kind == QUERY_TOP)
+                parts_answer(s, query->kind, bytes_of(query + 1, body.n - sizeof(*query)), &answer);
         else
                 status_answer(s, query->kind, &answer);
         shard_answer(s, source, &query->ask, buffer_view(&answer).p, buffer_size(&answer));
@@ -519,8 +524,10 @@ static int shard_wait(struct shard *s)
         }
         s->slept = parked;
         n = s->ops->wait(s->reactor, parked ? shard_next_timer(s) : 0);
-        s->slept = false;
         s->now = s->options.now();
+        if (s->slept)
+                pace_woke(&s->pace, s->now);
+        s->slept = false;
         if (parked) {
                 port_unpark(s->port);
                 s->spins = s->now - since < s->options.spin_ns;
@@ -530,9 +537,9 @@ static int shard_wait(struct shard *s)
 
 static int shard_turn_unchecked(struct shard *s)
 {
-        uint64_t opened;
+        uint64_t opened, heard = s->status.bytes_in;
         unsigned drained;
-        bool resumed;
+        bool resumed, busy = s->busy;
         int n, r;
 
         shard_resume(s, &s->yielded, 0); /* what they were served in the last turn has been flushed */
@@ -570,6 +577,10 @@ static int shard_turn_unchecked(struct shard *s)
                 shard_users_settle(s);
         if (n || drained)
                 s->last_work = s->now;
+        if (n || drained || resumed || busy)
+                pace_worked(&s->pace, s->options.now(), s->status.bytes_in != heard);
+        else
+                pace_idled(&s->pace, s->now);
         s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded) ||
                   !list_empty(&s->ended) || (!list_empty(&s->released) && !PLANTED(28)) ||
                   permit_is_behind(s) || inspect_is_behind(s);
@@ -657,6 +668,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         stage_pool_init(&s->chunks, SHARD_CHUNK_BYTES, SHARD_CHUNKS_IDLE);
         s->now = options->now();
         mem_reserve(SHARD_RESERVE_BYTES);
+        s->pace.at = s->pace.since = s->looked_at = s->now;
         shard_tell_address(s);
         *shardp = s;
         return 0;

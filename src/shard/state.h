@@ -11,6 +11,7 @@
 #include "shard/counts.h"
 #include "shard/deliver.h"
 #include "shard/message.h"
+#include "shard/pace.h"
 #include "shard/shard.h"
 #include "shard/slow.h"
 #include "shard/user.h"
@@ -102,6 +103,9 @@ struct shard {
         struct counts counts;      /* since then */
         uint64_t *publish_calls;   /* of counts, where PUBLISH is counted */
         uint64_t *spublish_calls;  /* likewise SPUBLISH */
+        uint64_t looked_at;        /* when shard/busiest looked at all clients last */
+        uint64_t look_interval;    /* how long after the look before */
+        struct pace pace;
 };
 
 static inline uint64_t shard_control_bit(const struct shard *s)

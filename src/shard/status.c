@@ -10,6 +10,7 @@
 #include "shard/client.h"
 #include "shard/spool.h"
 #include "shard/state.h"
+#include "util/clock.h"
 #include "util/mem.h"
 
 /* The counters that BROKER STATUS shows per shard, in this order. */
@@ -30,10 +31,18 @@
         _(mesh_received)                                                                                       \
         _(mesh_spilled)                                                                                        \
         _(wakes_sent)                                                                                          \
+        _(wakes_taken)                                                                                         \
+        _(cpu_ns)                                                                                              \
+        _(spin_ns)                                                                                             \
+        _(park_ns)                                                                                             \
+        _(time_us)                                                                                             \
+        _(ring_used)                                                                                           \
+        _(ring_slots)                                                                                          \
         _(ring_high)                                                                                           \
         _(backlog_high)                                                                                        \
         _(backlog_bytes)                                                                                       \
         _(output_bytes)                                                                                        \
+        _(waiting_clients)                                                                                     \
         _(output_limit_closed)                                                                                 \
         _(protocol_errors)                                                                                     \
         _(denied_publish)                                                                                      \
@@ -85,8 +94,18 @@
         SHARD_LIMITS(_)                                                                                        \
         SHARD_QUOTAS(_)
 
+/* What its thread took, of the system call that only those who ask pay. */
+static uint64_t status_cpu(void)
+{
+        struct timespec ts;
+
+        if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts))
+                return 0;
+        return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
 /* This shard's, now. */
-static struct shard_status status_of(const struct shard *s)
+static struct shard_status status_of(struct shard *s)
 {
         const struct port_stats *mesh = port_stats(s->port);
         struct shard_status status = s->status;
@@ -99,13 +118,21 @@ static struct shard_status status_of(const struct shard *s)
         status.mesh_received = mesh->received;
         status.mesh_spilled = mesh->spilled;
         status.wakes_sent = mesh->wakes_sent;
+        status.wakes_taken = mesh->wakes_taken;
+        status.ring_used = port_ring_used(s->port);
+        status.ring_slots = port_ring_slots(s->port);
+        status.cpu_ns = status_cpu();
+        status.spin_ns = s->pace.spun;
+        status.park_ns = s->pace.parked;
+        status.time_us = s->options.now() / NSEC_PER_USEC;
         status.ring_high = mesh->ring_high;
         status.backlog_high = mesh->backlog_high;
         status.backlog_bytes = mesh->backlog_bytes;
         list_for_each (i, &s->clients) {
                 const struct client *c = container_of(i, struct client, all);
 
-                status.output_bytes += client_output(c);
+                status.output_bytes += c->output;
+                status.waiting_clients += c->output > 0;
                 status.bytes_out += c->stream.out.sent;
                 status.block_held += c->wait == CLIENT_HELD;
                 if (!c->spool)

@@ -43,6 +43,7 @@
 #include "shard/limits.h"
 #include "shard/permit.h"
 #include "shard/inspect.h"
+#include "shard/parts.h"
 #include "shard/roster.h"
 #include "shard/spool.h"
 #include "shard/state.h"
@@ -522,6 +523,8 @@ static size_t question_bytes(const struct client *c)
                 n += roster_bytes(g->roster);
         if (g->inspect)
                 n += inspect_bytes(g->inspect);
+        if (g->parts)
+                n += parts_bytes(g->parts);
         return n;
 }
 

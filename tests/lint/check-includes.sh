@@ -45,6 +45,8 @@ awk '
                         return file ~ /^src\/broker\/secrets\.c$/ || file ~ /^tests\//
                 if (target ~ /^hiredis\//)
                         return file ~ /^src\/ctl\// || file ~ /^tests\//
+                if (target ~ /^n?curses/)
+                        return file ~ /^src\/ctl\/top_screen\.c$/
                 return -1
         }
         {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-#include "ctl/histogram.h"
+#include "util/histogram.h"
 
 #include <stddef.h>
 
@@ -30,6 +30,7 @@ void histogram_add(struct histogram *h, uint64_t value)
 {
         h->counts[histogram_place(value)]++;
         h->n++;
+        h->sum += value;
         if (value > h->max)
                 h->max = value;
 }
@@ -45,4 +46,14 @@ uint64_t histogram_at(const struct histogram *h, unsigned per_million)
                         return histogram_top(i) < h->max ? histogram_top(i) : h->max;
         }
         return 0;
+}
+
+void histogram_merge(struct histogram *h, const struct histogram *other)
+{
+        h->n += other->n;
+        h->sum += other->sum;
+        if (other->max > h->max)
+                h->max = other->max;
+        for (size_t i = 0; i < HISTOGRAM_PLACES; i++)
+                h->counts[i] += other->counts[i];
 }

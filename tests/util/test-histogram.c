@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The histogram against the sorted values themselves. */
 
-#include "ctl/histogram.h"
+#include "util/histogram.h"
 
 #include <stdlib.h>
 
@@ -70,10 +70,39 @@ START_TEST(the_ends_of_the_range_have_places)
 }
 END_TEST
 
+START_TEST(merged_ones_are_as_one_that_counted_all)
+{
+        static struct histogram a, b, whole;
+        struct prng prng = { .state = 3 };
+
+        for (unsigned i = 0; i < N_VALUES; i++) {
+                uint64_t value = prng_next(&prng) >> (prng_next(&prng) % 64);
+
+                histogram_add(i % 3 ? &a : &b, value);
+                histogram_add(&whole, value);
+        }
+        histogram_merge(&a, &b);
+        ck_assert_mem_eq(&a, &whole, sizeof(a));
+}
+END_TEST
+
+START_TEST(the_sum_is_exact)
+{
+        static struct histogram h;
+
+        histogram_add(&h, 1000000007);
+        histogram_add(&h, 5);
+        ck_assert_uint_eq(h.sum, 1000000012);
+        ck_assert_uint_eq(h.max, 1000000007);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
         tcase_add_test(cases, percentiles_are_within_a_place);
         tcase_add_test(cases, the_ends_of_the_range_have_places);
+        tcase_add_test(cases, merged_ones_are_as_one_that_counted_all);
+        tcase_add_test(cases, the_sum_is_exact);
 }
 
 int main(void)
