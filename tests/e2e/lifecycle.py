@@ -772,7 +772,8 @@ class Secrets(WithSecrets):
     def test_clients_authenticate(self):
         self.secrets()
         self.start(self.config_with("shards: 2", authentication="required"))
-        self.assertEqual(sorted(self.tasks("comm")), ["brokerd", "brokerd-0", "brokerd-1", "brokerd-auth"])
+        wait_until("all threads have their names", lambda: sorted(self.tasks("comm")) ==
+                   ["brokerd", "brokerd-0", "brokerd-1", "brokerd-auth"])
         for name, password, reply in (("alice", "secret", b"+OK\r\n"), ("bob", "secret", b"+OK\r\n"),
                                       ("alice", "wrong", b"-WRONGPASS "), ("eve", "secret", b"-WRONGPASS ")):
             with connect(self.path) as sock:
