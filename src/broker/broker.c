@@ -20,6 +20,7 @@
 #include "broker/control.h"
 #include "broker/crew.h"
 #include "broker/listeners.h"
+#include "broker/logging.h"
 #include "broker/orders.h"
 #include "broker/plan.h"
 #include "broker/policies.h"
@@ -314,6 +315,28 @@ static void broker_announce(const struct broker *b)
                 log_warning("it runs as root; set the option user to a user that it shall become");
 }
 
+/*
+ * From here on the log goes where it shall. What goes wrong is said on stderr all the same: nobody looks into
+ * the log of a broker that did not start. Return: 0, BROKER_E_START.
+ */
+static int broker_open(struct broker *b)
+{
+        const struct config_log *log = &b->reload.config->log;
+        struct buffer errors = { 0 };
+        int r;
+
+        if (logging_open(log))
+                return BROKER_E_START;
+        broker_announce(b);
+        log_echo(&errors);
+        r = control_open(b->reload.control);
+        log_echo(NULL);
+        if (r && !logging_is_stderr(log))
+                fprintf(stderr, "%.*s", (int)buffer_size(&errors), (const char *)buffer_view(&errors).p);
+        buffer_deinit(&errors);
+        return r ? BROKER_E_START : 0;
+}
+
 /* Return: 0, BROKER_E_START, BROKER_E_CONFIG. */
 static int broker_start(struct broker *b)
 {
@@ -337,11 +360,7 @@ static int broker_start(struct broker *b)
                 r = broker_control(b);
         if (!r)
                 r = broker_crew(b);
-        if (!r)
-                broker_announce(b);
-        if (!r && control_open(b->reload.control))
-                r = BROKER_E_START;
-        return r;
+        return r ? r : broker_open(b);
 }
 
 /* A descriptor that was on its way to a shard when that stopped, or a password. */

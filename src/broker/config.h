@@ -95,6 +95,12 @@ struct config_access {
         unsigned line; /* in the file */
 };
 
+struct config_log {
+        char *target; /* "stderr", "journal" or the name of a file */
+        int format;   /* enum log_format */
+        int level;    /* enum log_level */
+};
+
 /* A limit of 0 is none. */
 struct config {
         char *file;
@@ -131,7 +137,7 @@ struct config {
         int access_default; /* whether it is to allow */
         char *secrets;      /* file name; NULL: none */
         uid_t user;         /* to become when started as root; (uid_t)-1: stay */
-        int log_level;      /* enum log_level */
+        struct config_log log;
 };
 
 enum {

@@ -155,7 +155,7 @@ const void *config_option_items(const struct config_option *o, const void *base,
         return list_view(o, base)->items;
 }
 
-static void item_write(const struct config_table *table, const void *item, struct buffer *out)
+void config_list_write_mapping(const struct config_table *table, const void *item, struct buffer *out)
 {
         const char *lead = "{";
 
@@ -181,7 +181,7 @@ void config_list_write_items(const struct config_option *o, const void *base, st
         for (unsigned i = 0; i < list->n; i++) {
                 if (i)
                         buffer_printf(out, ", ");
-                item_write(table, (const char *)list->items + i * table->item_size, out);
+                config_list_write_mapping(table, (const char *)list->items + i * table->item_size, out);
         }
         buffer_printf(out, "]");
 }

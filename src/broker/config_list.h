@@ -14,5 +14,8 @@ bool config_list_write(const struct config_option *option, const void *base, str
 /* Of a list of mappings: on one line. */
 void config_list_write_items(const struct config_option *option, const void *base, struct buffer *out);
 
+/* A mapping, on one line. */
+void config_list_write_mapping(const struct config_table *table, const void *mapping, struct buffer *out);
+
 /* Frees the array and what it refers to. */
 void config_list_clear(const struct config_option *option, void *base);

@@ -32,7 +32,7 @@ bool config_option_has_word(const struct config_option *o, struct bytes text)
 
 static void word_suggest(const struct config_option *o, struct bytes text, struct buffer *why)
 {
-        const char *names[16];
+        const char *names[16] = { NULL };
         size_t n = 0, best;
 
         for (const struct config_word *w = o->words; w && w->word && n < sizeof(names) / sizeof(*names); w++)
@@ -66,9 +66,10 @@ static void path_set(char **pathp, struct bytes text)
 
 static bool path_read(const struct config_option *o, struct bytes text, char **pathp, struct buffer *why)
 {
-        bool abstract = o->type != CONFIG_TYPE_PATH && text.n && *text.p == '@';
+        bool plain = o->type == CONFIG_TYPE_PATH || o->type == CONFIG_TYPE_TARGET;
+        bool abstract = !plain && text.n && *text.p == '@';
 
-        if (text.n > (o->type == CONFIG_TYPE_PATH ? CONFIG_FILE_MAX : CONFIG_PATH_MAX))
+        if (text.n > (plain ? CONFIG_FILE_MAX : CONFIG_PATH_MAX))
                 buffer_printf(why, "the name has %zu bytes", text.n);
         else if (!config_text_clean(text))
                 buffer_printf(why, "the name contains a control character");
@@ -127,6 +128,9 @@ static void word_set(const struct config_option *o, const struct config_word *wo
                 free(*(char **)member);
                 *(char **)member = NULL;
                 break;
+        case CONFIG_TYPE_TARGET:
+                path_set(member, bytes_str(word->word));
+                break;
         case CONFIG_TYPE_USER:
                 *(uint32_t *)member = CONFIG_NO_ID;
                 break;
@@ -165,6 +169,11 @@ static bool value_read(const struct config_option *o, struct bytes text, void *b
                 return config_id_read(CONFIG_ID_USER, text, member, why);
         case CONFIG_TYPE_GROUP:
                 return config_id_read(CONFIG_ID_GROUP, text, member, why);
+        case CONFIG_TYPE_TARGET:
+                word_suggest(o, text, why);
+                if (buffer_size(why))
+                        return false;
+                return path_read(o, text, member, why);
         case CONFIG_TYPE_SOCKET:
         case CONFIG_TYPE_FILE:
         case CONFIG_TYPE_PATH:
@@ -220,11 +229,14 @@ bool config_option_read(const struct config_option *o, struct bytes text, void *
 
 void config_option_reset(const struct config_option *o, void *base)
 {
+        const struct config_table *mapping = config_option_mapping(o);
         struct buffer why = { 0 };
         bool good;
 
         if (o->type == CONFIG_TYPE_USER || o->type == CONFIG_TYPE_GROUP)
                 *(uint32_t *)option_member(o, base) = CONFIG_NO_ID;
+        for (size_t i = 0; mapping && i < mapping->n_options; i++)
+                config_option_reset(&mapping->options[i], option_member(o, base));
         if (!o->fallback || !*o->fallback || config_option_table(o))
                 return;
         good = config_option_read(o, bytes_str(o->fallback), base, &why);
@@ -234,6 +246,10 @@ void config_option_reset(const struct config_option *o, void *base)
 
 void config_option_clear(const struct config_option *o, void *base)
 {
+        const struct config_table *mapping = config_option_mapping(o);
+
+        for (size_t i = 0; mapping && i < mapping->n_options; i++)
+                config_option_clear(&mapping->options[i], option_member(o, base));
         switch (o->type) {
         case CONFIG_TYPE_CPUS:
                 free(((struct config *)base)->cpu_list);
@@ -242,6 +258,7 @@ void config_option_clear(const struct config_option *o, void *base)
         case CONFIG_TYPE_FILE:
         case CONFIG_TYPE_PATH:
         case CONFIG_TYPE_LISTENER:
+        case CONFIG_TYPE_TARGET:
                 free(*(char **)option_member(o, base));
                 break;
         case CONFIG_TYPE_PATTERNS:
@@ -321,6 +338,10 @@ static bool name_write(const struct config_option *o, const char *name, struct b
 {
         if (!name)
                 return word_write(o, 0, out);
+        if (o->type == CONFIG_TYPE_TARGET && config_option_has_word(o, bytes_str(name))) {
+                buffer_printf(out, "%s", name);
+                return true;
+        }
         string_write(name, out);
         return true;
 }
@@ -351,6 +372,7 @@ bool config_option_write(const struct config_option *o, const void *base, struct
         case CONFIG_TYPE_FILE:
         case CONFIG_TYPE_PATH:
         case CONFIG_TYPE_LISTENER:
+        case CONFIG_TYPE_TARGET:
                 return name_write(o, *(char *const *)member, out);
         case CONFIG_TYPE_CPUS:
                 if (!word_write(o, *(const unsigned *)member, out))
@@ -367,6 +389,9 @@ bool config_option_write(const struct config_option *o, const void *base, struct
         case CONFIG_TYPE_SLOW_RULES:
         case CONFIG_TYPE_ACCESS_RULES:
                 config_list_write_items(o, base, out);
+                return true;
+        case CONFIG_TYPE_LOG:
+                config_list_write_mapping(config_option_mapping(o), member, out);
                 return true;
         }
         return false;
@@ -409,6 +434,7 @@ void config_option_copy(const struct config_option *o, void *to, const void *fro
         case CONFIG_TYPE_FILE:
         case CONFIG_TYPE_PATH:
         case CONFIG_TYPE_LISTENER:
+        case CONFIG_TYPE_TARGET:
                 string_copy(member, *(char *const *)value);
                 break;
         case CONFIG_TYPE_CPUS:
@@ -421,7 +447,8 @@ void config_option_copy(const struct config_option *o, void *to, const void *fro
         case CONFIG_TYPE_LISTENERS:
         case CONFIG_TYPE_SLOW_RULES:
         case CONFIG_TYPE_ACCESS_RULES:
-                assert(!"lists are read at every reload");
+        case CONFIG_TYPE_LOG:
+                assert(!"lists and mappings are read at every reload");
         }
 }
 
@@ -484,6 +511,13 @@ void config_option_expect(const struct config_option *o, struct buffer *out)
                 buffer_printf(out, "an absolute file name of at most %d bytes", CONFIG_PATH_MAX);
                 break;
         case CONFIG_TYPE_PATH:
+                buffer_printf(out, "an absolute file name");
+                break;
+        case CONFIG_TYPE_LOG:
+                buffer_printf(out, "a mapping of %s (such as %s)", config_option_mapping(o)->items,
+                              config_option_mapping(o)->example);
+                break;
+        case CONFIG_TYPE_TARGET:
                 buffer_printf(out, "an absolute file name");
                 break;
         case CONFIG_TYPE_LISTENER:

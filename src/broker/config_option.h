@@ -46,6 +46,9 @@ enum config_type {
         CONFIG_TYPE_LISTENERS,
         CONFIG_TYPE_SLOW_RULES,
         CONFIG_TYPE_ACCESS_RULES,
+
+        CONFIG_TYPE_LOG,    /* a mapping; the member is a struct of its own */
+        CONFIG_TYPE_TARGET, /* of the log: the member is a word or the name of a file */
 };
 
 struct config_word {
@@ -64,7 +67,7 @@ struct config_option {
         const char *help;
 };
 
-/* The rows of the mappings in a list. */
+/* The rows of the mappings in a list, or of one mapping, which has no line and no head. */
 struct config_table {
         const struct config_option *options;
         size_t n_options;
@@ -80,6 +83,9 @@ extern const size_t config_n_options;
 
 /* Return: NULL when the option is no list of mappings. */
 const struct config_table *config_option_table(const struct config_option *option);
+
+/* Return: NULL when the option is no mapping. */
+const struct config_table *config_option_mapping(const struct config_option *option);
 
 /* Makes the array of a list of mappings, with n zeroed items. */
 void *config_option_items_new(const struct config_option *option, void *base, unsigned n);

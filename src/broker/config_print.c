@@ -50,10 +50,21 @@ static void dump_table(const struct config_option *o, const void *base, FILE *ou
         }
 }
 
+static void dump_mapping(const struct config_option *o, const void *base, FILE *out)
+{
+        const struct config_table *table = config_option_mapping(o);
+
+        fprintf(out, "%s:\n", o->name);
+        for (size_t i = 0; i < table->n_options; i++)
+                dump_value(&table->options[i], (const char *)base + o->offset, "  ", out);
+}
+
 static void dump_option(const struct config_option *o, const struct config *config, FILE *out)
 {
         if (config_option_table(o))
                 dump_table(o, config, out);
+        else if (config_option_mapping(o))
+                dump_mapping(o, config, out);
         else
                 dump_value(o, config, "", out);
 }
@@ -141,6 +152,8 @@ void config_print_mdoc(FILE *out)
         for (size_t i = 0; i < config_n_options; i++) {
                 const struct config_table *table = config_option_table(&config_options[i]);
 
+                if (!table)
+                        table = config_option_mapping(&config_options[i]);
                 mdoc_option(&config_options[i], out);
                 if (!table)
                         continue;

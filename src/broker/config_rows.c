@@ -31,6 +31,13 @@ static const struct config_word words_level[] = {
         { "error", LOG_LEVEL_ERROR }, { "warning", LOG_LEVEL_WARNING }, { "notice", LOG_LEVEL_NOTICE },
         { "info", LOG_LEVEL_INFO },   { "debug", LOG_LEVEL_DEBUG },     { NULL, 0 },
 };
+static const struct config_word words_target[] = { { "stderr", 0 }, { "journal", 0 }, { NULL, 0 } };
+static const struct config_word words_format[] = {
+        { "human", LOG_FORMAT_HUMAN },
+        { "logfmt", LOG_FORMAT_LOGFMT },
+        { "json", LOG_FORMAT_JSON },
+        { NULL, 0 },
+};
 static const struct config_word words_authentication[] = {
         { "none", CONFIG_AUTHENTICATION_NONE },
         { "required", CONFIG_AUTHENTICATION_REQUIRED },
@@ -76,6 +83,8 @@ static const struct config_word words_actions[] = {
 #define MEMBER_LISTENERS    struct config_listener *
 #define MEMBER_SLOW_RULES   struct config_slow *
 #define MEMBER_ACCESS_RULES struct config_access *
+#define MEMBER_LOG          struct config_log
+#define MEMBER_TARGET       char *
 
 /* Whether a count goes with it. */
 #define SHAPE_COUNT        ONE
@@ -99,6 +108,8 @@ static const struct config_word words_actions[] = {
 #define SHAPE_LISTENERS    MANY
 #define SHAPE_SLOW_RULES   MANY
 #define SHAPE_ACCESS_RULES MANY
+#define SHAPE_LOG          ONE
+#define SHAPE_TARGET       ONE
 
 #define ONE(_struct, _member)
 #define MANY(_struct, _member)                                                                                 \
@@ -123,6 +134,8 @@ static const struct config_word words_actions[] = {
 #define LISTENER_CHECK(_n, _type, _member, ...) MEMBER_CHECK(struct config_listener, _type, _member)
 #define SLOW_CHECK(_n, _type, _member, ...)     MEMBER_CHECK(struct config_slow, _type, _member)
 #define ACCESS_CHECK(_n, _type, _member, ...)   MEMBER_CHECK(struct config_access, _type, _member)
+#define LOG_CHECK(_n, _type, _member, ...)      MEMBER_CHECK(struct config_log, _type, _member)
+#define LOG_ROW(...)                            ROW(struct config_log, __VA_ARGS__)
 #define GLOBAL_ROW(...)                         ROW(struct config, __VA_ARGS__)
 #define LISTENER_ROW(...)                       ROW(struct config_listener, __VA_ARGS__)
 #define SLOW_ROW(...)                           ROW(struct config_slow, __VA_ARGS__)
@@ -132,6 +145,7 @@ CONFIG_OPTIONS(GLOBAL_CHECK)
 CONFIG_LISTENER_OPTIONS(LISTENER_CHECK)
 CONFIG_SLOW_OPTIONS(SLOW_CHECK)
 CONFIG_ACCESS_OPTIONS(ACCESS_CHECK)
+CONFIG_LOG_OPTIONS(LOG_CHECK)
 
 const struct config_option config_options[] = { CONFIG_OPTIONS(GLOBAL_ROW) };
 const size_t config_n_options = sizeof(config_options) / sizeof(*config_options);
@@ -139,6 +153,8 @@ const size_t config_n_options = sizeof(config_options) / sizeof(*config_options)
 static const struct config_option listener_options[] = { CONFIG_LISTENER_OPTIONS(LISTENER_ROW) };
 static const struct config_option slow_options[] = { CONFIG_SLOW_OPTIONS(SLOW_ROW) };
 static const struct config_option access_options[] = { CONFIG_ACCESS_OPTIONS(ACCESS_ROW) };
+
+static const struct config_option log_options[] = { CONFIG_LOG_OPTIONS(LOG_ROW) };
 
 #define TABLE(_options, _struct, _head, _items, _example)                                                      \
         {                                                                                                      \
@@ -152,6 +168,17 @@ static const struct config_table slow_table =
         TABLE(slow_options, struct config_slow, NULL, "rules, each with a \"policy\"", "policy: drop-oldest");
 static const struct config_table access_table = TABLE(
         access_options, struct config_access, NULL, "rules, each with \"allow\" or \"deny\"", "allow: publish");
+
+static const struct config_table log_table = { .options = log_options,
+                                               .n_options = sizeof(log_options) / sizeof(*log_options),
+                                               .item_size = sizeof(struct config_log),
+                                               .items = "\"target\", \"format\" and \"level\"",
+                                               .example = "{level: debug}" };
+
+const struct config_table *config_option_mapping(const struct config_option *o)
+{
+        return o->type == CONFIG_TYPE_LOG ? &log_table : NULL;
+}
 
 const struct config_table *config_option_table(const struct config_option *o)
 {

@@ -101,6 +101,14 @@ static bool put_home(struct bytes key, struct buffer *out)
         if (top)
                 buffer_printf(out, "; it belongs to the top level");
         for (size_t i = 0; i < config_n_options; i++) {
+                const struct config_table *mapping = config_option_mapping(&config_options[i]);
+
+                if (!mapping || !options_have(mapping->options, mapping->n_options, key))
+                        continue;
+                buffer_printf(out, "%s \"%s\"", top ? " or to" : "; it belongs to", config_options[i].name);
+                top = true;
+        }
+        for (size_t i = 0; i < config_n_options; i++) {
                 const struct config_table *table = config_option_table(&config_options[i]);
 
                 if (!table || !options_have(table->options, table->n_options, key))
@@ -113,11 +121,22 @@ static bool put_home(struct bytes key, struct buffer *out)
         return top || item;
 }
 
+/* Keys of former versions, and where what they said is said now. Return: whether it is one. */
+static bool put_successor(const struct config_section *s, struct bytes key, struct buffer *out)
+{
+        if (*s->name || !bytes_equal(key, BYTES_LITERAL("log_level")))
+                return false;
+        buffer_printf(out, "; it is \"level\" in \"log\" now: log: {level: info}");
+        return true;
+}
+
 static void put_hint(struct config_section *s, struct bytes key, struct buffer *out)
 {
         const char *names[CONFIG_SECTION_OPTIONS];
         size_t best;
 
+        if (put_successor(s, key, out))
+                return;
         for (size_t i = 0; i < s->n_options; i++)
                 names[i] = s->options[i].name;
         best = suggest_best(key, names, s->n_options);
@@ -245,11 +264,31 @@ static void read_table(struct config_section *s, const struct config_option *o, 
 
 /* ---- the mapping */
 
+static void read_mapping(struct config_section *s, const struct config_option *o,
+                         const struct config_node *node, bool complete)
+{
+        const struct config_table *table = config_option_mapping(o);
+        struct config_section_value *value = &s->values[o - s->options];
+
+        if (node->kind != CONFIG_NODE_MAPPING) {
+                config_section_add_bad(s, o, node, NULL);
+                return;
+        }
+        value->items = mem_zalloc(sizeof(*value->items));
+        value->n_items = 1;
+        config_section_init(value->items, s->report, table->options, table->n_options,
+                            (char *)s->base + o->offset);
+        snprintf(value->items->name, sizeof(value->items->name), "%s", o->name);
+        config_section_read(value->items, node, complete);
+}
+
 static void read_option(struct config_section *s, const struct config_option *o, const struct config_node *node,
                         bool complete)
 {
         if (config_option_table(o))
                 read_table(s, o, node, complete);
+        else if (config_option_mapping(o))
+                read_mapping(s, o, node, complete);
         else if (node->kind == CONFIG_NODE_LIST && config_option_list_max(o))
                 read_list(s, o, node);
         else if (o->type == CONFIG_TYPE_CPUS && node->kind == CONFIG_NODE_VALUE &&

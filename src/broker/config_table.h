@@ -145,8 +145,20 @@
         _("user", USER, user, "none", 0, 0, words_none, false,                                                 \
           "The user that the broker becomes when it is started as the superuser, before it serves anybody. "   \
           "With none it stays who it is.")                                                                     \
-        _("log_level", WORD, log_level, "info", 0, 0, words_level, true,                                       \
-          "The least severe messages that are logged.")
+        _("log", LOG, log, "", 0, 0, NULL, true,                                                               \
+          "Where the log goes, in which form, and how much of it. "                                            \
+          "It is a mapping of the following keys.")
+
+#define CONFIG_LOG_OPTIONS(_)                                                                                  \
+        _("target", TARGET, target, "stderr", 0, 0, words_target, true,                                        \
+          "Where the log goes: to the standard error, to the journal of systemd, or to a file, which is "      \
+          "appended to and made with mode 0640 if it is not there. "                                           \
+          "At SIGUSR1 the file is opened anew, so that it can be moved away before. "                          \
+          "What goes wrong before the broker serves is said on the standard error in any case.")               \
+        _("format", WORD, format, "human", 0, 0, words_format, true,                                           \
+          "The form of a line: for people, as key=value (logfmt), or as an object of JSON. "                   \
+          "The journal has fields instead.")                                                                   \
+        _("level", WORD, level, "info", 0, 0, words_level, true, "The least severe messages that are logged.")
 
 #define CONFIG_LISTENER_OPTIONS(_)                                                                             \
         _("path", SOCKET, path, NULL, 0, 0, NULL, true,                                                        \

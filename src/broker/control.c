@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "broker/ledger.h"
+#include "broker/logging.h"
 #include "shard/message.h"
 #include "util/bits.h"
 #include "util/clock.h"
@@ -60,6 +61,7 @@ static sigset_t control_signals(void)
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
         sigaddset(&set, SIGHUP);
+        sigaddset(&set, SIGUSR1);
         return set;
 }
 
@@ -168,6 +170,8 @@ static void control_on_signal(struct ev_loop *loop, ev_io *io, int events)
         while (read(io->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
                 if (info.ssi_signo == SIGHUP)
                         c->reload_wanted = true;
+                else if (info.ssi_signo == SIGUSR1)
+                        logging_reopen();
                 else if (c->stopping)
                         control_exit_at_once((int)info.ssi_signo); /* read before its handler ran */
                 else

@@ -23,8 +23,9 @@
  * ends the process at once with 128 + its number. A shard that does not stop in time ends it with 1.
  *
  * SIGHUP is an order to reload, carried out between two turns and once for all that came since the last one.
- * None is lost from control_block_signals() on, and during a stop none counts. Clients give orders too, by
- * QUERY_ORDER: what concerns the configuration is left to the function order, and draining is done here.
+ * None is lost from control_block_signals() on, and during a stop none counts. SIGUSR1 opens the file of the
+ * log anew. Clients give orders too, by QUERY_ORDER: what concerns the configuration is left to the function
+ * order, and draining is done here.
  */
 struct control;
 
@@ -57,9 +58,8 @@ enum {
 };
 
 /*
- * Blocks SIGTERM, SIGINT and SIGHUP, which threads that are made later inherit, and ignores SIGPIPE. A signal
- * that arrives from here on waits for control_run().
- * Return: 0, -errno.
+ * Blocks SIGTERM, SIGINT, SIGHUP and SIGUSR1, which threads that are made later inherit, and ignores SIGPIPE. A
+ * signal that arrives from here on waits for control_run(). Return: 0, -errno.
  */
 int control_block_signals(void);
 

@@ -134,7 +134,7 @@ static int main_with_config(const struct arguments *args)
                 config_dump(config, stdout);
                 r = main_flush();
         } else {
-                log_set_level((enum log_level)config->log_level);
+                log_set_level((enum log_level)config->log.level);
                 r = broker_run(config);
                 r = r == BROKER_E_CONFIG ? MAIN_EXIT_CONFIG : r ? MAIN_EXIT_FAILURE : EXIT_SUCCESS;
                 config = NULL;

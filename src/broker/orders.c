@@ -97,12 +97,12 @@ static bool orders_log(struct reload *reload, uint32_t level)
                                              [LOG_LEVEL_NOTICE] = "notice",
                                              [LOG_LEVEL_INFO] = "info",
                                              [LOG_LEVEL_DEBUG] = "debug" };
-        int before = reload->config->log_level, after = (int)level;
+        int before = reload->config->log.level, after = (int)level;
 
         log_set_level((enum log_level)(after > before ? after : before));
         log_notice("log level: %s, until the next reload", names[level]);
         log_set_level((enum log_level)after);
-        reload->config->log_level = after;
+        reload->config->log.level = after;
         return true;
 }
 

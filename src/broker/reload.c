@@ -11,6 +11,7 @@
 
 #include "broker/config_policy.h"
 #include "broker/config_text.h"
+#include "broker/logging.h"
 #include "broker/privileges.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -250,16 +251,29 @@ static void reload_apply(struct reload *reload, struct reload_outlook *outlook, 
         outlook->config = NULL;
 }
 
+/* The log goes elsewhere as the last of it, so that what was refused is told where it went so far. */
+static int reload_prepare(struct reload *reload, struct reload_outlook *outlook,
+                          struct listeners_change **changep)
+{
+        if (outlook->secrets && authority_prepare(reload->authority) < 0)
+                return RELOAD_E_REFUSED;
+        if (listeners_prepare(reload->listeners, outlook->config, changep))
+                return RELOAD_E_REFUSED;
+        if (!logging_differs(&reload->config->log, &outlook->config->log) ||
+            logging_open(&outlook->config->log) == 0)
+                return 0;
+        listeners_cancel(*changep);
+        return RELOAD_E_REFUSED;
+}
+
 /* What happens is logged by the more talkative of the two levels. Return: 0, RELOAD_E_REFUSED. */
 static int reload_change(struct reload *reload, struct reload_outlook *outlook)
 {
-        int before = reload->config->log_level, after = outlook->config->log_level;
+        int before = reload->config->log.level, after = outlook->config->log.level;
         struct listeners_change *change = NULL;
 
         if (config_diff_count(&outlook->diff, true)) {
-                if (outlook->secrets && authority_prepare(reload->authority) < 0)
-                        return RELOAD_E_REFUSED;
-                if (listeners_prepare(reload->listeners, outlook->config, &change))
+                if (reload_prepare(reload, outlook, &change))
                         return RELOAD_E_REFUSED;
                 log_set_level((enum log_level)(after > before ? after : before));
                 reload_apply(reload, outlook, change);

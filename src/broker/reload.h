@@ -20,8 +20,8 @@
  *
  *      look      the file and that of the secrets are read and checked, compared with what runs, and planned
  * for on this machine. Nothing is changed, so it can be done for the answer alone prepare   what can fail of
- * the change itself: new sockets, and the thread that verifies passwords apply     cannot fail: shards get a
- * new policy, control its limits and sockets
+ * the change itself: new sockets, the thread that verifies passwords, and where the log goes apply     cannot
+ * fail: shards get a new policy, control its limits and sockets
  */
 
 /* What runs, and whom to tell. */

@@ -32,8 +32,9 @@
 static struct {
         pthread_mutex_t mutex; /* of all below */
         int level;
-        bool under_journal; /* stderr is a stream to it */
-        struct log_options options;
+        bool under_journal;         /* stderr is a stream to it */
+        struct log_options options; /* its file is name, or NULL */
+        char name[4096];
         int fd; /* of the file or the journal; -1: none was needed yet */
 } sink = { .mutex = PTHREAD_MUTEX_INITIALIZER, .level = LOG_LEVEL_INFO, .fd = -1 };
 
@@ -106,8 +107,12 @@ int log_open(const struct log_options *options)
         pthread_mutex_lock(&sink.mutex);
         if (fd >= 0)
                 r = log_replace(fd);
-        if (!r)
+        if (!r) {
                 sink.options = *options;
+                sink.options.file = options->file ? sink.name : NULL;
+                if (options->file && options->file != sink.name)
+                        snprintf(sink.name, sizeof(sink.name), "%s", options->file);
+        }
         pthread_mutex_unlock(&sink.mutex);
         return r;
 }
@@ -116,7 +121,7 @@ int log_reopen(void)
 {
         struct log_options options = sink.options; /* nobody but this thread writes them */
 
-        return options.target == LOG_TARGET_FILE ? log_open(&options) : 0;
+        return options.target == LOG_TARGET_FILE ? log_open(&options) : -1;
 }
 
 void log_close(void)

@@ -34,8 +34,8 @@ enum log_format {
 
 struct log_options {
         enum log_target target;
-        const char *file; /* outlives the log; made with mode 0640 if it is not there. For the journal: its
-                             socket, NULL: that of systemd */
+        const char *file; /* of less than 4096 bytes; made with mode 0640 if it is not there. For the journal:
+                             its socket, NULL: that of systemd */
         enum log_format format;
 };
 
@@ -51,7 +51,8 @@ void log_init(void);
  */
 int log_open(const struct log_options *options);
 
-/* Opens the file again, which somebody may have moved away. Return: 0, an errno: the old file is written on. */
+/* Opens the file again, which somebody may have moved away. Return: 0; an errno: the old file is
+ * written on; -1: the log is no file. */
 int log_reopen(void);
 
 /* Back to stderr. */

@@ -58,7 +58,7 @@ class Server:
                     "--client-output-buffer-limit", "normal 0 0 0 pubsub 0 0 0", "--maxclients", "12000"]
         config = os.path.join(self.dir, "broker.yaml")
         with open(config, "w") as file:
-            file.write("shards: %d\ncpus: none\nreactor: %s\nlisteners:\n  - path: %s\nlog_level: error\n"
+            file.write("shards: %d\ncpus: none\nreactor: %s\nlisteners:\n  - path: %s\nlog: {level: error}\n"
                        % (shards, kind, self.path))
             if spin is not None:
                 file.write("spin: %s\n" % spin)

@@ -35,7 +35,7 @@ trap 'exit 1' HUP INT TERM
 
 # start WORDS...: runs brokerd behind the words until stop.
 start() {
-        printf 'shards: 1\ncpus: none\nreactor: %s\nspin: 0us\nlisteners:\n  - path: %s\nlog_level: error\n' \
+        printf 'shards: 1\ncpus: none\nreactor: %s\nspin: 0us\nlisteners:\n  - path: %s\nlog: {level: error}\n' \
                 "$reactor" "$dir/s" >"$dir/broker.yaml"
         "$@" "$brokerd" -c "$dir/broker.yaml" >"$dir/log" 2>&1 &
         pid=$!

@@ -136,7 +136,9 @@ START_TEST(the_sample_of_the_manual_loads_as_it_stands)
         ck_assert_ptr_null(r.config->secrets);
         ck_assert(r.config->user == (uid_t)-1);
         ck_assert_uint_eq(r.config->max_request_bytes, 512 << 20);
-        ck_assert_int_eq(r.config->log_level, LOG_LEVEL_INFO);
+        ck_assert_int_eq(r.config->log.level, LOG_LEVEL_INFO);
+        ck_assert_int_eq(r.config->log.format, LOG_FORMAT_HUMAN);
+        ck_assert_str_eq(r.config->log.target, "stderr");
         result_deinit(&r);
 }
 END_TEST
@@ -162,7 +164,7 @@ START_TEST(a_dump_loads_to_the_same_dump)
                       "io_uring_buffers: 8\n"
                       "io_uring_receive: single\n"
                       "max_request_bytes: 3 MiB\n"
-                      "log_level: debug\n");
+                      "log: {level: debug, target: /var/log//x y.log}\n");
         ck_assert_msg(!!first.config, "%s", first.errors);
         a = dump(first.config);
         second = parse(a);
@@ -218,7 +220,10 @@ START_TEST(a_dump_loads_to_the_same_dump)
                             "access_default: allow\n"
                             "secrets: none\n"
                             "user: none\n"
-                            "log_level: debug\n");
+                            "log:\n"
+                            "  target: \"/var/log/x y.log\"\n"
+                            "  format: human\n"
+                            "  level: debug\n");
         ck_assert_str_eq(first.config->listeners[0].path, "/run/\"q\\ ä日\xe2\x80\xa8😀: #'");
         ck_assert_str_eq(second.config->listeners[0].path, first.config->listeners[0].path);
         free(a);
@@ -278,7 +283,18 @@ START_TEST(a_key_is_suggested_within_two_edits_and_a_third_of_its_length)
                    "unknown key \"shards\" in \"listeners[0]\"; it belongs to the top level\n");
         expect_has("reactor: libve\n", "expected \"auto\", \"io_uring\" or \"libev\"; did you mean \"libev\"?");
         expect_has("reactor: iouring\n", "did you mean \"io_uring\"?");
-        expect_has("log_level: warn\n", "did you mean \"warning\"?");
+        expect_has("log: {level: warn}\n", "did you mean \"warning\"?");
+        expect_has("log: {target: sterr}\n", "did you mean \"stderr\"?");
+        expect_has("log: {tarted: stderr}\n", "unknown key \"tarted\" in \"log\"; did you mean \"target\"?");
+        expect_has("log_level: info\n", "b.yaml:1:1: error: unknown key \"log_level\"; it is \"level\" in "
+                                        "\"log\" now: log: {level: info}\n");
+        expect_has("listeners:\n  - path: /x\n    log_level: info\n",
+                   "unknown key \"log_level\" in \"listeners[0]\"; known");
+        expect_has("format: json\n", "unknown key \"format\"; it belongs to \"log\"\n");
+        expect_has("log: {level: info, level: info}\n", "duplicate key \"level\"");
+        expect_has("log: debug\n",
+                   "bad value for \"log\": got \"debug\", expected a mapping of \"target\", \"format\" and "
+                   "\"level\" (such as {level: debug})\n");
         expect_has("shards: Auto\n", "did you mean \"auto\"?");
 }
 END_TEST
@@ -424,9 +440,36 @@ static const struct bound {
         { "user", "root", "no-such-user-here" },
         { "user", "4294967294", "4294967295" },
         { "user", "none", "0-1" },
-        { "log_level", "error", "err" },
-        { "log_level", "debug", "7" },
 };
+
+/* Of the mapping log. */
+static const struct {
+        const char *option, *good, *bad;
+} log_bounds[] = {
+        { "level", "error", "err" },       { "level", "debug", "7" },   { "format", "human", "text" },
+        { "format", "logfmt", "ltsv" },    { "format", "json", "xml" }, { "target", "stderr", "stdout" },
+        { "target", "journal", "syslog" }, { "target", "/a/b", "/a/" },
+};
+
+START_TEST(each_option_of_the_log_takes_its_range_and_nothing_beyond)
+{
+        char text[256];
+
+        for (size_t i = 0; i < sizeof(log_bounds) / sizeof(*log_bounds); i++) {
+                snprintf(text, sizeof(text), LISTENERS "log:\n  %s: %s\n", log_bounds[i].option,
+                         log_bounds[i].good);
+                expect_good(text);
+                snprintf(text, sizeof(text), LISTENERS "log:\n  %s: %s\n", log_bounds[i].option,
+                         log_bounds[i].bad);
+                expect_has(text, "b.yaml:3:");
+                expect_has(text, "error: bad value for \"log.");
+                expect_has(text, "brokerd: 1 error in");
+        }
+        expect_good(LISTENERS "log: {}\n");
+        expect_has(LISTENERS "log:\n", "bad value for \"log\": got nothing, expected a mapping");
+        expect_has(LISTENERS "log: []\n", "bad value for \"log\": got an empty list, expected a mapping");
+}
+END_TEST
 
 START_TEST(each_option_takes_its_range_and_nothing_beyond)
 {
@@ -1131,7 +1174,7 @@ static const struct {
           "3:5: error: expected \"key: value\", but there is no \":\"" },
         { "admin: \"/x\nshards: 3\n", "1:8: error: the string opened here is never closed" },
         { "admin: '/x\nshards: 3\n", "1:8: error: the string opened here is never closed" },
-        { "admin: \"/x\nlog_level: \"info\"\n",
+        { "admin: \"/x\nreactor: \"auto\"\n",
           "1:8: error: the string opened here is not closed on its line; a value is one line" },
         { LISTENERS "admin: \"/x\n y\"\n",
           "2:8: error: the string opened here is not closed on its line; a value is one line" },
@@ -1235,7 +1278,7 @@ START_TEST(columns_are_characters_and_the_caret_stands_below_the_place)
                 "max_channels, publish_rate, publish_rate_per_user, publish_bytes, publish_bytes_per_user, "
                 "max_output_bytes, soft_output_bytes, soft_output_time, max_output_per_user, "
                 "max_output_total, handshake_timeout, request_timeout, idle_timeout, slow_consumers, access, "
-                "access_default, secrets, user, log_level\n"
+                "access_default, secrets, user, log\n"
                 "    1 | {shards: 64,\tä: \"日本\", spin: 1}\n"
                 "      |             \t^\n"
                 "b.yaml:1:29: error: bad value for \"spin\": got \"1\", expected a time 0..1ms (such as "
@@ -1509,6 +1552,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, a_key_is_suggested_within_two_edits_and_a_third_of_its_length);
         tcase_add_test(cases, a_mistyped_key_is_not_missing_as_well);
         tcase_add_test(cases, each_option_takes_its_range_and_nothing_beyond);
+        tcase_add_test(cases, each_option_of_the_log_takes_its_range_and_nothing_beyond);
         tcase_add_test(cases, each_option_of_a_listener_takes_its_range_and_nothing_beyond);
         tcase_add_test(cases, each_option_of_a_rule_takes_its_range_and_nothing_beyond);
         tcase_add_test(cases, a_rule_has_a_policy_and_either_allows_or_denies);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "broker/config_policy.h"
+#include "broker/logging.h"
 #include "broker/orders.h"
 #include "mesh/mesh.h"
 #include "shard/message.h"
@@ -70,7 +71,7 @@ static void check_change(const struct config_diff *diff, const char *key, const 
 START_TEST(a_difference_is_told_by_key_with_both_values)
 {
         struct config *one = parse("shards: 2\nadmin: none\nlisteners:\n  - path: /run/a.sock\n"),
-                      *two = parse("shards: auto\ncpus: [1, 0]\nadmin: /run/x.sock\nlog_level: debug\n"
+                      *two = parse("shards: auto\ncpus: [1, 0]\nadmin: /run/x.sock\nlog: {level: debug}\n"
                                    "max_clients: 5\nspin: 3us\n"
                                    "listeners:\n  - path: /run//a.sock\n    owner: 7\n  - path: \"@b c\"\n");
         struct config_diff diff;
@@ -84,7 +85,8 @@ START_TEST(a_difference_is_told_by_key_with_both_values)
         check_change(&diff, "admin", "none", "/run/x.sock", false);
         check_change(&diff, "spin", "20us", "3us", false);
         check_change(&diff, "max_clients", "10000", "5", true);
-        check_change(&diff, "log_level", "info", "debug", true);
+        check_change(&diff, "log", "{target: stderr, format: human, level: info}",
+                     "{target: stderr, format: human, level: debug}", true);
         check_change(&diff, "listeners",
                      "[{path: /run/a.sock, mode: 0600, backlog: 4096, authentication: none}]",
                      "[{path: /run/a.sock, mode: 0600, owner: 7, backlog: 4096, authentication: none}, "
@@ -648,7 +650,9 @@ START_TEST(an_ordered_level_holds_until_the_next_reload)
         check_texts(&w, &answer, "");
         ck_assert(!log_would(LOG_LEVEL_WARNING));
         ck_assert(obey(&w, ORDER_RELOAD, 0, &answer));
-        check_texts(&w, &answer, "log_level|error|info|now|");
+        check_texts(&w, &answer,
+                    "log|{target: stderr, format: human, level: error}|"
+                    "{target: stderr, format: human, level: info}|now|");
         ck_assert(log_would(LOG_LEVEL_INFO));
         ck_assert(!log_would(LOG_LEVEL_DEBUG));
         turn(&w);
@@ -656,8 +660,58 @@ START_TEST(an_ordered_level_holds_until_the_next_reload)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ the log */
+
+static char *contents(const char *file)
+{
+        static char text[8192];
+        FILE *f = fopen(file, "r");
+
+        ck_assert_ptr_nonnull(f);
+        text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+        fclose(f);
+        return text;
+}
+
+/* All or nothing: a log that cannot be written takes back the new listener, and what happens is logged where it
+ * was so far. */
+START_TEST(the_log_goes_elsewhere_with_the_rest_or_not_at_all)
+{
+        char log[80], other[80];
+        struct world w;
+
+        world_init(&w);
+        snprintf(log, sizeof(log), "%s/log", w.dir);
+        snprintf(other, sizeof(other), "%s/none/log", w.dir);
+        write_file(&w, "shards: 2\nlisteners:\n  - path: %s\nlog: {target: %s, format: json}\n", w.a, log);
+        ck_assert_int_eq(reload(&w), 0);
+        ck_assert_ptr_nonnull(strstr(contents(log), "1 change (log)\"}\n"));
+        write_file(&w, "shards: 2\nlisteners:\n  - path: %s\n  - path: %s\nlog: {target: %s}\n", w.a, w.b,
+                   other);
+        ck_assert_int_eq(reload(&w), RELOAD_E_REFUSED);
+        ck_assert_ptr_nonnull(strstr(contents(log), "cannot log to"));
+        ck_assert_ptr_nonnull(strstr(contents(log), "reload refused"));
+        ck_assert_int_ne(access(w.b, F_OK), 0);
+        ck_assert_int_eq(unlink(log), 0);
+        write_file(&w, "shards: 2\nlisteners:\n  - path: %s\nlog: {target: %s, format: json, level: error}\n",
+                   w.a, log);
+        ck_assert_int_eq(reload(&w), 0); /* the level alone opens no file */
+        ck_assert_int_ne(access(log, F_OK), 0);
+        logging_reopen();
+        log_error("here");
+        ck_assert_ptr_nonnull(strstr(contents(log), "\"msg\":\"here\"}\n"));
+        write_file(&w, "shards: 2\nlisteners:\n  - path: %s\n", w.a);
+        ck_assert_int_eq(reload(&w), 0);
+        ck_assert_ptr_null(strstr(contents(log), "reloaded"));
+        ck_assert_int_eq(unlink(log), 0);
+        turn(&w);
+        world_deinit(&w);
+}
+END_TEST
+
 static void add(TCase *cases)
 {
+        tcase_add_test(cases, the_log_goes_elsewhere_with_the_rest_or_not_at_all);
         tcase_add_test(cases, orders_tell_what_changes_and_when);
         tcase_add_test(cases, orders_tell_every_error);
         tcase_add_test(cases, orders_show_what_runs);

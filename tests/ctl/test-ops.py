@@ -166,7 +166,7 @@ class Level(Ops):
     def test_until_the_next_reload(self):
         self.assertEqual(self.ctl("log", "debug"), (OK, b"", "brokerctl: the level is debug, until the next reload\n"))
         self.assertEqual(self.json("log", "log", "error"), {"level": "error"})
-        self.assertIn(b"error", self.ctl("config", "diff")[1])
+        self.assertIn(b"level: error", self.ctl("config", "diff")[1])
         self.assertEqual(self.ctl("config", "reload")[0], OK)
         self.assertEqual(self.ctl("config", "diff")[1], b"")
 

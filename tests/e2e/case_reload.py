@@ -311,7 +311,7 @@ def reload_changes_limits_of_clients_that_are_there(env):
         got = str(c.read("an error"))
         need("invalid bulk length" in got or "too big" in got, got)
         c.gone("the end of a client that passes the limit")
-    place.applied(place.text("log_level: error"), "log_level", "max_request_bytes")
+    place.applied(place.text("log: {level: error}"), "max_request_bytes, log)")
     for _ in range(place.server.shards):
         c = place.connect()
         c.send_raw(b"POST / HTTP/1.1\r\n\r\n")
@@ -319,7 +319,7 @@ def reload_changes_limits_of_clients_that_are_there(env):
     need("HTTP" not in place.server.output(), "a notice by a shard in spite of the level")
     place.write(place.text())
     place.server.signal(signal.SIGHUP)
-    env.until("the level is back", lambda: "log_level" in place.outcomes()[-1] and len(place.outcomes()) == 3)
+    env.until("the level is back", lambda: "(log)" in place.outcomes()[-1] and len(place.outcomes()) == 3)
 
     def noticed():
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

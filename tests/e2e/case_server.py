@@ -147,8 +147,8 @@ def config_get_shows_settings(env):
 @case(brokerd="has options of its own")
 def config_get_shows_options_of_the_file(env):
     c = env.connect()
-    options = _config(c, "*_*", "listeners", "shards", "reactor")
-    for name in (b"max_clients", b"max_request_bytes", b"ring_capacity", b"backlog_bytes", b"log_level", b"shards"):
+    options = _config(c, "*_*", "listeners", "shards", "reactor", "log")
+    for name in (b"max_clients", b"max_request_bytes", b"ring_capacity", b"backlog_bytes", b"log", b"shards"):
         need(name in options, f"{name} in {options}")
     need(env.server.path.encode() in options[b"listeners"].split(), f"{options}")
     need(options[b"shards"] == b"%d" % env.shards and options[b"reactor"] == env.server.reactor.encode(), f"{options}")

@@ -6,6 +6,7 @@ What clients see of a running broker is the business of suite.py beside this. No
 wait_until() polls for what no reply announces, with a deadline and a text that says what was waited for.
 """
 
+import json
 import os
 import re
 import resource
@@ -871,7 +872,7 @@ class Secrets(WithSecrets):
     def test_nothing_of_a_client_breaks_the_log(self):
         """Every field of every request is hostile; the log stays one printable line for each event."""
         self.secrets()
-        self.start(self.config_with("shards: 2", "log_level: debug"))
+        self.start(self.config_with("shards: 2", "log: {level: debug}"))
         before = len(self.log().splitlines())
         evils = [b"x\n2026-01-01T00:00:00.000Z brokerd[1] error: forged", b"\x1b[2J\x1b]0;title\x07", b"nul\0nul", b"\r\n",
                  b"%s%n%x", b'quote"\\', bytes(range(256)), b"\xc2\x9b31m\xe2\x80\xae", b"A" * 65536]
@@ -1137,6 +1138,80 @@ def refusal():
         return next(iter(re.findall(r"error: reactor: (.*)", case.log())), None)
     finally:
         case.doCleanups()
+
+
+class Log(Broker):
+    """The option log: a file, its forms, SIGUSR1, and the errors of a start, which are told on stderr all the same."""
+
+    def file_log(self):
+        return read(self.at("broker.log")) if os.path.exists(self.at("broker.log")) else ""
+
+    def start_with(self, *more):
+        self.spawn(self.config("log:", f"  target: {self.at('broker.log')}", *[f"  {line}" for line in more]))
+        wait_until("the broker is ready", lambda: self.process.poll() is not None or "ready" in self.file_log())
+        self.assertIsNone(self.process.poll(), self.log())
+
+    def test_all_of_a_life_goes_to_the_file(self):
+        self.start_with()
+        self.stop()
+        self.assertEqual(self.log(), "")
+        lines = self.file_log().splitlines()
+        self.assertRegex(lines[0], r"^\S+Z brokerd\[\d+\] info: brokerd \S+: \d+ shard")
+        self.assertRegex(lines[-1], r"info: stopped$")
+        self.assertEqual(os.stat(self.at("broker.log")).st_mode & 0o137, 0)
+
+    def test_each_line_of_json_and_logfmt_is_one_event(self):
+        self.start_with("format: json")
+        with connect(self.path) as sock:
+            sock.sendall(b"*1\r\n$-5\r\n")
+            self.assertIn(b"-ERR", sock.recv(100))
+        self.stop()
+        events = [json.loads(line) for line in self.file_log().splitlines()]
+        self.assertEqual({tuple(event) for event in events}, {("time", "level", "pid", "msg")})
+        self.assertIn("ready", [event["msg"] for event in events])
+        os.unlink(self.at("broker.log"))
+        self.start_with("format: logfmt")
+        self.stop()
+        for line in self.file_log().splitlines():
+            self.assertRegex(line, r'^time=\S+ level=\w+ pid=\d+ msg="(?:[^"\\]|\\.)*"$')
+
+    def test_a_file_that_was_moved_is_opened_anew(self):
+        self.start_with()
+        for turn in range(3):
+            os.rename(self.at("broker.log"), self.at(f"old.{turn}"))
+            self.process.send_signal(signal.SIGUSR1)
+            wait_until("there is a new file", lambda: "opened anew" in self.file_log())
+        self.assertNotIn("opened anew", read(self.at("old.0")))
+        self.expect_pong()
+        self.stop()
+        self.assertIn("stopped", self.file_log())
+        self.assertNotIn("stopped", read(self.at("old.2")))
+
+    def test_without_a_file_the_signal_is_nothing(self):
+        self.start(self.config())
+        self.process.send_signal(signal.SIGUSR1)
+        self.expect_pong()
+        self.stop()
+        self.assertNotIn("anew", self.log())
+
+    def test_a_start_that_fails_says_so_on_stderr(self):
+        for name in ("none/broker.log", "."):
+            _, err = self.run_to_end("-c", self.config("log:", f"  target: {self.at(name)}"), code=1)
+            self.assertIn(f"cannot log to {self.at(name)}: ", err)
+            self.expect_no_traces()
+        os.mkdir(self.at("x.sock"))
+        _, err = self.run_to_end("-c", self.config("log:", f"  target: {self.at('broker.log')}"), code=1)
+        self.assertIn("x.sock", err)
+        self.assertEqual(self.file_log(), "")
+
+    def test_a_reload_moves_it(self):
+        self.start(self.config())
+        self.config("log:", f"  target: {self.at('broker.log')}", "  format: json")
+        self.process.send_signal(signal.SIGHUP)
+        wait_until("the reload is told there", lambda: "1 change (log)" in self.file_log())
+        self.stop()
+        self.assertNotIn("stopped", self.log())
+        self.assertIn('"msg":"stopped"', self.file_log())
 
 
 if __name__ == "__main__":
