@@ -340,6 +340,7 @@ class Start(Broker):
             self._knock(say)
         os.close(say)
         try:
+            self.assertEqual(os.read(ready, 1), b"!")  # it knocks, and takes the signal
             for _ in range(3 if SANITIZED else 10):
                 self.start(config)
                 self.stop()
@@ -352,6 +353,7 @@ class Start(Broker):
     def _knock(self, say):
         stop, n, n_denied, n_in = [], 0, 0, 0
         signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+        os.write(say, b"!")
         while not stop:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
                 n += 1
