@@ -93,6 +93,7 @@ static int broker_plan(struct broker *b)
                 return BROKER_E_START;
         }
         b->machine.cpus = b->cpus;
+        b->machine.n_passed = b->service.n_sockets;
         b->machine.n_files = broker_raise_files();
         b->reload.machine = &b->machine;
         r = plan_make(&b->reload.plan, config, &b->machine, &cpu);
@@ -135,11 +136,18 @@ static int broker_secrets(struct broker *b)
         return privileges_find(config->user, &b->user, &b->becomes_user) ? BROKER_E_START : 0;
 }
 
-/* Return: 0, BROKER_E_START. */
+/* Return: 0, BROKER_E_START, BROKER_E_CONFIG. */
 static int broker_bind(struct broker *b)
 {
         b->reload.listeners = listeners_new();
-        return listeners_bind(b->reload.listeners, b->reload.config) ? BROKER_E_START : 0;
+        switch (listeners_bind(b->reload.listeners, b->reload.config, &b->service)) {
+        case 0:
+                return 0;
+        case LISTENERS_E_NONE:
+                return BROKER_E_CONFIG;
+        default:
+                return BROKER_E_START;
+        }
 }
 
 static int broker_look_ahead(void *listeners)

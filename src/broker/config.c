@@ -21,14 +21,16 @@
 
 #define SHARDS_AUTO_MAX 4
 
-static void config_read_tree(struct config *config, const struct config_tree *tree,
+static void config_read_tree(struct config *config, const struct config_tree *tree, unsigned flags,
                              struct config_report *report)
 {
         struct config_section s;
 
         config_section_init(&s, report, config_options, config_n_options, config);
+        if (flags & CONFIG_LOAD_SOCKETS)
+                s.optional = "listeners";
         if (!tree->root || config_node_is_void(tree->root)) {
-                if (tree->complete)
+                if (tree->complete && !s.optional)
                         config_report_add(report, 0, 0, "the file is empty; the key \"listeners\" is missing");
         } else if (tree->root->kind == CONFIG_NODE_MAPPING) {
                 config_section_read(&s, tree->root, tree->complete);
@@ -40,7 +42,8 @@ static void config_read_tree(struct config *config, const struct config_tree *tr
         config_section_deinit(&s);
 }
 
-int config_parse(struct config **configp, const char *file, const void *bytes, size_t n, FILE *errors)
+int config_parse_as(struct config **configp, const char *file, const void *bytes, size_t n, unsigned flags,
+                    FILE *errors)
 {
         struct config *config = mem_zalloc(sizeof(*config));
         struct config_report report;
@@ -54,7 +57,7 @@ int config_parse(struct config **configp, const char *file, const void *bytes, s
                 strcpy(config->file, file);
         }
         if (!r)
-                config_read_tree(config, &tree, &report);
+                config_read_tree(config, &tree, flags, &report);
         if (!r && report.n) {
                 config_report_print(&report, errors);
                 r = CONFIG_E_INVALID;
@@ -67,6 +70,11 @@ int config_parse(struct config **configp, const char *file, const void *bytes, s
         }
         *configp = config;
         return 0;
+}
+
+int config_parse(struct config **configp, const char *file, const void *bytes, size_t n, FILE *errors)
+{
+        return config_parse_as(configp, file, bytes, n, 0, errors);
 }
 
 struct config *config_free(struct config *config)

@@ -152,11 +152,18 @@ enum {
  */
 int config_load(struct config **configp, const char *file, FILE *errors);
 
-/*
- * config_load() for a broker that serves: it waits for nothing, takes plain files only, and refuses one whose
- * last line does not end, since that is what a file looks like while somebody writes it.
- */
-int config_load_again(struct config **configp, const char *file, FILE *errors);
+enum {
+        /* For a broker that serves: it waits for nothing, takes plain files only, and refuses one whose last
+         * line does not end, since that is what a file looks like while somebody writes it. */
+        CONFIG_LOAD_AGAIN = 1 << 0,
+        /* There are sockets from the service manager: the key "listeners" may be missing. */
+        CONFIG_LOAD_SOCKETS = 1 << 1,
+};
+
+/* config_load() with bits of CONFIG_LOAD_*. */
+int config_load_as(struct config **configp, const char *file, unsigned flags, FILE *errors);
+int config_parse_as(struct config **configp, const char *file, const void *bytes, size_t n, unsigned flags,
+                    FILE *errors);
 
 /* config_load() of n bytes that are at hand; file is what messages call them, and the config's file. */
 int config_parse(struct config **configp, const char *file, const void *bytes, size_t n, FILE *errors);

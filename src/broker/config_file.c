@@ -76,9 +76,9 @@ static bool file_read(struct config_report *report, bool again, uint8_t *bytes, 
         return r == 0;
 }
 
-/* Return: 0, CONFIG_E_INVALID, -ENOMEM. */
-static int file_load(struct config **configp, const char *file, bool again, FILE *errors)
+int config_load_as(struct config **configp, const char *file, unsigned flags, FILE *errors)
 {
+        bool again = flags & CONFIG_LOAD_AGAIN;
         uint8_t *bytes = mem_alloc(FILE_BYTES);
         struct config_report report;
         size_t n = 0;
@@ -94,7 +94,7 @@ static int file_load(struct config **configp, const char *file, bool again, FILE
                 config_report_print(&report, errors);
                 r = CONFIG_E_INVALID;
         } else {
-                r = config_parse(configp, file, bytes, n, errors);
+                r = config_parse_as(configp, file, bytes, n, flags, errors);
         }
         config_report_deinit(&report);
         free(bytes);
@@ -103,10 +103,5 @@ static int file_load(struct config **configp, const char *file, bool again, FILE
 
 int config_load(struct config **configp, const char *file, FILE *errors)
 {
-        return file_load(configp, file, false, errors);
-}
-
-int config_load_again(struct config **configp, const char *file, FILE *errors)
-{
-        return file_load(configp, file, true, errors);
+        return config_load_as(configp, file, 0, errors);
 }

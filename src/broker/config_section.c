@@ -308,6 +308,8 @@ static void check_missing(struct config_section *s)
 
                 if (s->options[i].fallback || s->values[i].node || s->values[i].guessed)
                         continue;
+                if (s->optional && !strcmp(s->options[i].name, s->optional))
+                        continue;
                 buffer_printf(&text, "the key \"%s\" is missing", s->options[i].name);
                 if (!whole)
                         buffer_printf(&text, " in \"%s\"", s->name);

@@ -27,6 +27,7 @@ struct config_section {
         void *base;
         char name[CONFIG_SECTION_NAME]; /* "" for the whole file */
         const struct config_node *node; /* the mapping, or what stands in its place */
+        const char *optional;           /* an option that may be missing although it has no default */
         bool complete;                  /* it was read to its end: what is not there is missing */
         struct config_section_value {
                 const struct config_node *node; /* NULL: not given */

@@ -31,8 +31,10 @@
           "With auto the broker tries out at its start whether io_uring works on this machine and costs "      \
           "less than epoll by libev, takes libev if not, and says in its log what it found. "                  \
           "With io_uring it does not start where that cannot work.")                                           \
-        _("listeners", LISTENERS, listeners, NULL, 1, CONFIG_LISTENERS_MAX, NULL, true,                        \
+        _("listeners", LISTENERS, listeners, NULL, 0, CONFIG_LISTENERS_MAX, NULL, true,                        \
           "The sockets that clients connect to. "                                                              \
+          "A socket that the service manager passes takes the options of the item with its path, and is "      \
+          "served also without one; where one was passed the list may be empty or missing. "                   \
           "Each item is a mapping of the following keys.")                                                     \
         _("admin", FILE, admin, "none", 0, 0, words_none, false,                                               \
           "The socket that brokerctl manages the broker through, created with mode 0600. "                     \

@@ -130,7 +130,8 @@ void config_view_init(struct config_view *view, const struct config *config, con
         view_number(view, "maxclients", plan->max_clients);
         view_number(view, "proto-max-bulk-len", config->max_request_bytes);
         view_number(view, "timeout", view_seconds(config->idle_timeout_ns));
-        view_socket(view, &config->listeners[0]);
+        if (config->n_listeners)
+                view_socket(view, &config->listeners[0]);
         for (size_t i = 0; i < config_n_options; i++)
                 view_option(view, config, &config_options[i]);
 }

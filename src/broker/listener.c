@@ -290,6 +290,39 @@ int listener_bind(struct listener *l, const struct config_listener *config, uint
         return r;
 }
 
+void listener_adopt(struct listener *l, int fd, const struct config_listener *config)
+{
+        *l = (struct listener){ .path = strdup(config->path),
+                                .fd = fd,
+                                .lock = LOCK_INIT,
+                                .passed = true,
+                                .authentication = config->authentication,
+                                .owner = (uid_t)-1,
+                                .group = (gid_t)-1 };
+        if (!l->path)
+                mem_fail();
+}
+
+bool listener_name(int fd, char name[LISTENER_PATH_MAX + 1])
+{
+        struct address a = { .size = sizeof(a.un) };
+        size_t n;
+
+        if (getsockname(fd, (struct sockaddr *)&a.un, &a.size) < 0 ||
+            a.size <= offsetof(struct sockaddr_un, sun_path) + 1)
+                return false;
+        n = a.size - offsetof(struct sockaddr_un, sun_path);
+        if (a.un.sun_path[0])
+                n = strnlen(a.un.sun_path, n);
+        else
+                a.un.sun_path[0] = '@';
+        if (n > LISTENER_PATH_MAX || memchr(a.un.sun_path, 0, n))
+                return false;
+        memcpy(name, a.un.sun_path, n);
+        name[n] = 0;
+        return true;
+}
+
 int listener_give(struct listener *l, uid_t uid, gid_t gid)
 {
         if (!l->made)
@@ -336,6 +369,8 @@ int listener_listen(struct listener *l)
 {
         int backlog = l->backlog > INT_MAX ? INT_MAX : (int)l->backlog;
 
+        if (l->passed)
+                return 0;
         return listen(l->fd, backlog) < 0 ? listener_refuse_errno(l, "listen") : 0;
 }
 
@@ -360,7 +395,7 @@ static bool listener_file_differs(const struct listener *l, const struct config_
 
 bool listener_differs(const struct listener *l, const struct config_listener *config)
 {
-        return l->backlog != config->backlog || l->authentication != config->authentication ||
+        return (l->backlog != config->backlog && !l->passed) || l->authentication != config->authentication ||
                listener_file_differs(l, config);
 }
 
@@ -416,7 +451,7 @@ static int listener_change_backlog(struct listener *l, unsigned backlog)
         unsigned before = l->backlog;
         int r;
 
-        if (backlog == before)
+        if (backlog == before || l->passed)
                 return 0;
         l->backlog = backlog;
         r = listener_listen(l);
@@ -436,6 +471,8 @@ int listener_change(struct listener *l, const struct config_listener *config)
                 return LISTENER_E_REFUSED;
         }
         l->authentication = config->authentication;
+        if (l->passed)
+                return 0;
         l->mode = config->mode;
         l->owner = config->owner;
         l->group = config->group;

@@ -20,6 +20,7 @@ struct listener {
         unsigned backlog;
         int authentication; /* enum config_authentication */
         struct lock lock;   /* of a file */
+        bool passed;        /* by the service manager, whose it stays: only its authentication is ours */
         bool made;          /* the file is there, and dev and ino name it */
         dev_t dev;
         ino_t ino;
@@ -45,6 +46,16 @@ enum {
  * Return: 0, LISTENER_E_REFUSED.
  */
 int listener_bind(struct listener *l, const struct config_listener *config, uint64_t patience_ns);
+
+/*
+ * Takes a socket that the service manager opened: fd, and of the configuration the path and the authentication.
+ * It is never bound, listened to, changed or removed.
+ */
+void listener_adopt(struct listener *l, int fd, const struct config_listener *config);
+
+/* The name of a listening socket of the Unix domain, as a configuration spells it: a path, or "@name". Return:
+ * whether it has one that a configuration can have. */
+bool listener_name(int fd, char name[LISTENER_PATH_MAX + 1]);
 
 /*
  * The process is about to become this user: gives it the lock file, and the socket where the configuration

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/service.h"
 #include "shard/message.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -20,6 +21,7 @@ struct listeners {
 
 /* A listener of the configuration that is to come. */
 struct place {
+        struct config_listener config; /* as it is to be */
         struct listener *listener;
         bool fresh;                    /* not there before */
         bool changed;                  /* there before as: */
@@ -99,21 +101,108 @@ static void listeners_end_one(struct listener *l)
         free(l);
 }
 
-int listeners_bind(struct listeners *set, const struct config *config)
+static struct listener *listeners_find(const struct listeners *set, const char *path)
 {
-        struct config_listener admin = {
-                .path = config->admin, .mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1, .backlog = 64
-        };
+        for (unsigned i = 0; i < set->n; i++)
+                if (strcmp(set->all[i]->path, path) == 0)
+                        return set->all[i];
+        return NULL;
+}
 
-        assert(!set->n && !set->admin);
-        set->all = mem_zalloc(config->n_listeners * sizeof(struct listener *));
-        while (set->n < config->n_listeners) {
-                set->all[set->n] = listeners_bind_one(&config->listeners[set->n], LISTENER_PATIENCE_NS);
+/* What a configuration says of a passed socket: the item of its path, else the defaults. */
+static struct config_listener passed_config(const struct config *config, char *path)
+{
+        for (unsigned i = 0; i < config->n_listeners; i++)
+                if (strcmp(config->listeners[i].path, path) == 0)
+                        return config->listeners[i];
+        return (struct config_listener){ .path = path,
+                                         .owner = (uid_t)-1,
+                                         .group = (gid_t)-1,
+                                         .authentication = CONFIG_AUTHENTICATION_NONE };
+}
+
+static int passed_refuse(const struct service_socket *socket, const char *why)
+{
+        log_error("the socket \"%s\" that the service manager passed cannot be used: %s", socket->name, why);
+        return LISTENERS_E_REFUSED;
+}
+
+/* Return: 0, LISTENERS_E_REFUSED. */
+static int passed_take(struct listeners *set, const struct config *config, struct service_socket *socket)
+{
+        char path[LISTENER_PATH_MAX + 1];
+        struct config_listener item;
+        struct listener *l;
+        bool admin;
+
+        if (!listener_name(socket->fd, path))
+                return passed_refuse(socket, "it has no name that a configuration could have");
+        admin = strcmp(socket->name, "admin") == 0 || (config->admin && strcmp(config->admin, path) == 0);
+        if (listeners_find(set, path) || (set->admin && strcmp(set->admin->path, path) == 0))
+                return passed_refuse(socket, "another one has the same path");
+        if (admin && set->admin)
+                return passed_refuse(socket, "there is another one for administration");
+        item = passed_config(config, path);
+        l = mem_zalloc(sizeof(*l));
+        listener_adopt(l, socket->fd, &item);
+        socket->fd = -1;
+        if (admin)
+                set->admin = l;
+        else
+                set->all[set->n++] = l;
+        return 0;
+}
+
+/* Return: 0, LISTENERS_E_REFUSED. */
+static int passed_take_all(struct listeners *set, const struct config *config, struct service *service)
+{
+        int r = 0;
+
+        for (unsigned i = 0; !r && service && i < service->n_sockets; i++)
+                r = passed_take(set, config, &service->sockets[i]);
+        return r;
+}
+
+/* Return: 0, LISTENERS_E_REFUSED. */
+static int listeners_bind_all(struct listeners *set, const struct config *config)
+{
+        for (unsigned i = 0; i < config->n_listeners; i++) {
+                const struct config_listener *item = &config->listeners[i];
+
+                if (listeners_find(set, item->path))
+                        continue;
+                set->all[set->n] = listeners_bind_one(item, LISTENER_PATIENCE_NS);
                 if (!set->all[set->n])
                         return LISTENERS_E_REFUSED;
                 set->n++;
         }
-        if (!config->admin)
+        return 0;
+}
+
+static void listeners_say_none(const struct config *config)
+{
+        log_error(
+                "there is no socket for clients: %s has none in \"listeners\", and the service manager passed "
+                "none",
+                config->file);
+}
+
+int listeners_bind(struct listeners *set, const struct config *config, struct service *service)
+{
+        struct config_listener admin = {
+                .path = config->admin, .mode = 0600, .owner = (uid_t)-1, .group = (gid_t)-1, .backlog = 64
+        };
+        unsigned n = config->n_listeners + (service ? service->n_sockets : 0);
+
+        assert(!set->n && !set->admin);
+        set->all = mem_zalloc((n + 1) * sizeof(struct listener *));
+        if (passed_take_all(set, config, service) || listeners_bind_all(set, config))
+                return LISTENERS_E_REFUSED;
+        if (!set->n) {
+                listeners_say_none(config);
+                return LISTENERS_E_NONE;
+        }
+        if (!config->admin || set->admin)
                 return 0;
         set->admin = listeners_bind_one(&admin, LISTENER_PATIENCE_NS);
         return set->admin ? 0 : LISTENERS_E_REFUSED;
@@ -146,7 +235,8 @@ static void listeners_let_in(struct listeners *set, const struct listener *l, st
                              uint32_t flags)
 {
         acceptor_add(acceptor, l->fd, names_keep(set, l->path), flags);
-        log_info("listening on %s%s", l->path, flags & ADOPT_ADMIN ? " for administration" : "");
+        log_info("listening on %s%s%s", l->path, flags & ADOPT_ADMIN ? " for administration" : "",
+                 l->passed ? ", passed by the service manager" : "");
 }
 
 int listeners_open(struct listeners *set, struct acceptor *acceptor)
@@ -178,14 +268,6 @@ void listeners_close(struct listeners *set)
 
 /* ------------------------------------------------------------------ a change */
 
-static struct listener *listeners_find(const struct listeners *set, const char *path)
-{
-        for (unsigned i = 0; i < set->n; i++)
-                if (strcmp(set->all[i]->path, path) == 0)
-                        return set->all[i];
-        return NULL;
-}
-
 static bool change_has(const struct listeners_change *change, const struct listener *l)
 {
         for (unsigned i = 0; i < change->n; i++)
@@ -195,8 +277,10 @@ static bool change_has(const struct listeners_change *change, const struct liste
 }
 
 /* What is there already, or a new one that is bound. Return: 0, LISTENERS_E_REFUSED. */
-static int place_fill(struct place *p, const struct listeners *set, const struct config_listener *config)
+static int place_fill(struct place *p, const struct listeners *set)
 {
+        const struct config_listener *config = &p->config;
+
         p->listener = listeners_find(set, config->path);
         if (p->listener)
                 return 0;
@@ -210,8 +294,10 @@ static int place_fill(struct place *p, const struct listeners *set, const struct
         return p->listener ? 0 : LISTENERS_E_REFUSED;
 }
 
-static int place_change(struct place *p, const struct config_listener *config)
+static int place_change(struct place *p)
 {
+        const struct config_listener *config = &p->config;
+
         if (p->fresh || !listener_differs(p->listener, config))
                 return 0;
         p->before = listener_config(p->listener);
@@ -220,25 +306,40 @@ static int place_change(struct place *p, const struct config_listener *config)
 }
 
 /* New sockets last: until then nobody could connect who would have to be turned away. */
-static int change_prepare(struct listeners_change *change, const struct listeners *set,
-                          const struct config *config)
+static int change_prepare(struct listeners_change *change, const struct listeners *set)
 {
         int r = 0;
 
         for (unsigned i = 0; !r && i < change->n; i++)
-                r = place_fill(&change->places[i], set, &config->listeners[i]);
+                r = place_fill(&change->places[i], set);
         for (unsigned i = 0; !r && i < change->n; i++)
-                r = place_change(&change->places[i], &config->listeners[i]);
+                r = place_change(&change->places[i]);
         for (unsigned i = 0; !r && i < change->n; i++)
                 if (change->places[i].fresh)
                         r = listener_listen(change->places[i].listener);
         return r ? LISTENERS_E_REFUSED : 0;
 }
 
+/* Those of the configuration, and behind them the passed ones that it does not mention, which stay. */
+static void change_plan(struct listeners_change *change, const struct listeners *set,
+                        const struct config *config)
+{
+        while (change->n < config->n_listeners) {
+                change->places[change->n].config = config->listeners[change->n];
+                change->n++;
+        }
+        for (unsigned i = 0; i < set->n; i++) {
+                struct config_listener item = passed_config(config, set->all[i]->path);
+
+                if (set->all[i]->passed && item.path == set->all[i]->path)
+                        change->places[change->n++].config = item;
+        }
+}
+
 int listeners_prepare(struct listeners *set, const struct config *config, struct listeners_change **changep)
 {
         struct listeners_change *change;
-        unsigned n = config->n_listeners;
+        unsigned n = config->n_listeners + set->n;
 
         if (!names_fit(set, config)) {
                 log_error("cannot listen on more than %d different paths in one life of the broker",
@@ -246,8 +347,10 @@ int listeners_prepare(struct listeners *set, const struct config *config, struct
                 return LISTENERS_E_REFUSED;
         }
         change = mem_zalloc(sizeof(*change) + n * sizeof(*change->places));
-        change->n = n;
-        if (change_prepare(change, set, config)) {
+        change_plan(change, set, config);
+        if (!change->n)
+                listeners_say_none(config);
+        if (!change->n || change_prepare(change, set)) {
                 listeners_cancel(change);
                 return LISTENERS_E_REFUSED;
         }

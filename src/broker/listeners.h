@@ -16,6 +16,7 @@
  * each with names that were never there, to reach.
  */
 struct listeners;
+struct service;
 struct listeners_change;
 
 #define LISTENERS_NAMES_MAX 4096
@@ -23,6 +24,7 @@ struct listeners_change;
 enum {
         _LISTENERS_E_SUCCESS,
         LISTENERS_E_REFUSED, /* why was logged */
+        LISTENERS_E_NONE,    /* no socket is configured, and none was passed; that was logged */
 };
 
 struct listeners *listeners_new(void);
@@ -30,9 +32,13 @@ struct listeners *listeners_new(void);
 /* Closes what is open. No client of its sockets may be left. Return: NULL. */
 struct listeners *listeners_free(struct listeners *set);
 
-/* Takes the names of a configuration's sockets. Return: 0, LISTENERS_E_REFUSED; what is bound then is closed by
- * listeners_close(). */
-int listeners_bind(struct listeners *set, const struct config *config);
+/*
+ * Takes the names of a configuration's sockets, but for those that the service manager passed: these are taken
+ * over, the one of the name "admin" for administration. Such a socket stays until the end, with the options of
+ * the item that has its path, or with defaults.
+ * Return: 0, LISTENERS_E_REFUSED, LISTENERS_E_NONE; what is bound then is closed by listeners_close().
+ */
+int listeners_bind(struct listeners *set, const struct config *config, struct service *service);
 
 /* The process is about to become this user: see listener_give(). Return: 0, LISTENERS_E_REFUSED. */
 int listeners_give(struct listeners *set, uid_t uid, gid_t gid);

@@ -12,6 +12,7 @@
 
 #include "broker/broker.h"
 #include "broker/config.h"
+#include "broker/service.h"
 #include "util/log.h"
 
 #define MAIN_DEFAULT_FILE SYSCONFDIR "/brokerd/broker.yaml"
@@ -117,7 +118,7 @@ static int main_flush(void)
 static int main_with_config(const struct arguments *args)
 {
         struct config *config = NULL;
-        int r = config_load(&config, args->file, stderr);
+        int r = config_load_as(&config, args->file, service_has_sockets() ? CONFIG_LOAD_SOCKETS : 0, stderr);
 
         if (r < 0) {
                 fprintf(stderr, "brokerd: cannot read %s: %s\n", args->file, strerror(-r));

@@ -87,7 +87,7 @@ int plan_make(struct plan *planp, const struct config *config, const struct plan
 {
         bool listed = config->cpus == CONFIG_CPUS_LIST;
         struct plan plan = { .n_shards = plan_shards(config, machine) };
-        uint64_t reserved = plan_files_reserved(config, plan.n_shards);
+        uint64_t reserved = plan_files_reserved(config, plan.n_shards) + machine->n_passed;
         unsigned n_cpus = listed ? plan_listed(config) : machine->n_cpus;
 
         for (unsigned i = 0; listed && i < config->n_cpu_list; i++)

@@ -15,7 +15,8 @@
 struct plan_machine {
         const uint16_t *cpus; /* in the affinity mask of the start, rising */
         unsigned n_cpus;
-        uint64_t n_files; /* descriptors that the process may have */
+        uint64_t n_files;  /* descriptors that the process may have */
+        unsigned n_passed; /* of these, sockets that the service manager passed */
 };
 
 enum plan_pinning {

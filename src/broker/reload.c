@@ -28,12 +28,14 @@ static uint64_t reload_files(void)
 }
 
 /* Return: 0, RELOAD_E_REFUSED. */
-static int reload_read(const char *file, struct config **configp, struct buffer *errors)
+static int reload_read(const struct reload *reload, struct config **configp, struct buffer *errors)
 {
+        unsigned flags = CONFIG_LOAD_AGAIN | (reload->machine->n_passed ? CONFIG_LOAD_SOCKETS : 0);
+        const char *file = reload->file;
         char *text = NULL;
         size_t n = 0;
         FILE *out = open_memstream(&text, &n);
-        int r = out ? config_load_again(configp, file, out) : -ENOMEM;
+        int r = out ? config_load_as(configp, file, flags, out) : -ENOMEM;
 
         if (!out || fclose(out))
                 mem_fail();
@@ -104,7 +106,7 @@ int reload_look(const struct reload *reload, struct reload_outlook *outlook, str
 {
         struct reload_outlook o = { 0 };
         struct plan next_start;
-        int r = reload_read(reload->file, &o.config, errors);
+        int r = reload_read(reload, &o.config, errors);
 
         if (r)
                 return r;

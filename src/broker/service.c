@@ -102,6 +102,13 @@ static void service_name(struct service_socket *socket, const char *names, unsig
         snprintf(socket->name, sizeof(socket->name), "%.*s", (int)(n < 63 ? n : 63), names);
 }
 
+bool service_has_sockets(void)
+{
+        uint64_t n;
+
+        return service_is_us(getenv("LISTEN_PID")) && service_number(getenv("LISTEN_FDS"), &n) && n;
+}
+
 static int service_take_sockets(struct service *service)
 {
         const char *names = getenv("LISTEN_FDNAMES"), *fault;

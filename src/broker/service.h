@@ -33,6 +33,9 @@ struct service {
  */
 int service_init(struct service *service);
 
+/* Whether sockets were passed; before service_init(), which takes that out of the environment. */
+bool service_has_sockets(void);
+
 /* Closes what was not taken (fd is -1 then). */
 void service_deinit(struct service *service);
 

@@ -40,7 +40,8 @@ static const struct args_option options[] = {
         { 'N', false, "name", "PATTERN", false, "clients with such a name (* ? [a-z])" },
         { 'o', false, "sort", "KEY", false, "by which column; the text above names the keys" },
         { 'O', false, "once", NULL, false, "one look, so there are no rates" },
-        { 'L', false, "limit", "N", false, "the first N names (default 1000, at most 10000)" },
+        { 'L', false, "limit", "N", false,
+          "the first N names (default 1000, at most 10000), or messages to show in a second (tap: 1000)" },
         { 'w', true, "wide", NULL, false, "all columns" },
         { 'y', true, "yes", NULL, false, "do not ask" },
         { 'd', false, "dry-run", NULL, false, "only show what it would do" },
@@ -50,7 +51,8 @@ static const struct args_option options[] = {
         { '2', false, "time", NULL, false, "when each message came, as 2026-11-23T14:05:06.123+01:00" },
         { '3', false, "clients", "N", false, "clients that publish (default 4)" },
         { '4', false, "subscribers", "N", false, "clients that subscribe (default 4)" },
-        { '5', false, "size", "BYTES", false, "of a message, from 16 (default 100)" },
+        { '5', false, "size", "BYTES", false,
+          "of a message (bench: default 100), or of it to show (tap: 128)" },
         { '6', false, "seconds", "SECONDS", false, "measure for so long (default 5)" },
         { '7', false, "rate", "N", false, "publish so many messages/s, whether or not they are answered" },
         { '8', false, "pipeline", "N", false,
@@ -59,6 +61,7 @@ static const struct args_option options[] = {
         { 'e', false, "delay", "SECONDS", false, "between two looks, at least 1 (default 1)" },
         { 'b', true, "batch", NULL, false, "lines instead of a screen" },
         { 'x', false, "reset", NULL, false, "count anew from here on" },
+        { 'X', false, "hex", NULL, false, "the payload as hexadecimal digits" },
         { '9', false, "completion", "WHAT", false, NULL },
         { 'D', false, "defaults", NULL, false, "also what is as it is by default" },
         { 'F', false, "off", NULL, false, "take it back" },
@@ -78,6 +81,7 @@ static const struct args_extra {
         { '0', 'o', NULL },
         { '1', 0, "auto always never" },
         { 'D', 'd', NULL },
+        { 'X', 'x', NULL },
         { '9', 0, "bash channels clients shards" },
 };
 
@@ -253,7 +257,7 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
         case '4':
                 return args_range(&request->subscribers, option, value, 0, 1000);
         case '5':
-                return args_range(&request->size, option, value, 16, 16 << 20);
+                return args_range(&request->size, option, value, 0, 16 << 20);
         case '6':
                 return args_seconds(&request->duration, option, value);
         case '7':
@@ -268,6 +272,9 @@ static int args_apply(struct ctl_request *request, const struct args_option *opt
                 return CTL_OK;
         case 'x':
                 request->reset = true;
+                return CTL_OK;
+        case 'X':
+                request->hex = true;
                 return CTL_OK;
         case '9':
                 request->completion = value;

@@ -39,11 +39,12 @@ struct ctl_request {
         const char *completion;                  /* what to complete; NULL: not given */
         uint64_t clients, subscribers;           /* of the bench; UINT64_MAX: not given */
         uint64_t size, rate, pipeline, duration; /* bytes, messages/s, messages, ns; UINT64_MAX: not given */
-        uint64_t limit;                          /* names to show; 0: not given */
+        uint64_t limit;                          /* names to show, or messages/s of the tap; 0: not given */
         const char *as, *listener;               /* NULL: not given */
         bool defaults, off, wait, has_timeout;
         bool wide, yes, dry_run, time, once;
         bool batch, reset;
+        bool hex;
         bool pattern, raw, json, require_receivers, quiet, help, version;
 };
 

@@ -237,6 +237,8 @@ static void bench_doubt(const struct ctl_request *request, const struct bench_pl
 
 /* ---------------------------------------------------------------- the verb */
 
+#define BENCH_SIZE_MIN 16 /* bytes: what a message of the bench says by itself */
+
 static uint64_t bench_given(uint64_t value, uint64_t otherwise)
 {
         return value == UINT64_MAX ? otherwise : value;
@@ -246,6 +248,10 @@ static int bench_make_plan(struct bench_plan *plan, const struct ctl_request *re
 {
         if (request->rate != UINT64_MAX && request->pipeline != UINT64_MAX)
                 return say_usage("--rate publishes by the clock, so --pipeline does not go with it");
+        if (request->size < BENCH_SIZE_MIN)
+                return say_usage("bad value for --size: got \"%" PRIu64
+                                 "\", expected an integer from %d to 16777216",
+                                 request->size, BENCH_SIZE_MIN);
         *plan = (struct bench_plan){
                 .n_publishers = (unsigned)bench_given(request->clients, 4),
                 .n_subscribers = (unsigned)bench_given(request->subscribers, 4),

@@ -85,6 +85,14 @@ const struct ctl_verb ctl_verbs[] = {
           "With --time: before the channel, when it came, and a tab.\n"
           "Runs until interrupted, or until --count messages came.\n",
           verb_sub },
+        { "tap", "[PATTERN]", 0, 1, "njL5X", "watch the messages of all clients",
+          "Prints a line for each message that anybody publishes to a channel that matches PATTERN:\n"
+          "time, publisher (its name, else its program), its process id and uid, channel, size,\n"
+          "receivers, and the beginning of the payload, with tabs between them. Bytes appear as with\n"
+          "`brokerctl sub`; \"...\" says that there is more. What is above --limit, or more than brokerctl\n"
+          "can read, is skipped and counted on standard error; the broker never waits for a tap.\n"
+          "Only uid 0 and the user that brokerd runs as may ask.\n",
+          verb_tap },
         { "clients", "", 0, 0, "juSNow", "list the clients",
           "Lists the clients with what waits for them (bytes), what they lost (messages), and what\n"
           "they are called. program is what the kernel knows the process by.\n"

@@ -10,6 +10,7 @@ int verb_ping(const struct ctl_request *request);
 int verb_status(const struct ctl_request *request);
 int verb_pub(const struct ctl_request *request);
 int verb_sub(const struct ctl_request *request);
+int verb_tap(const struct ctl_request *request);
 int verb_clients(const struct ctl_request *request);
 int verb_client(const struct ctl_request *request);
 int verb_channels(const struct ctl_request *request);

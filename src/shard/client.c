@@ -22,6 +22,7 @@
 #include "shard/permit.h"
 #include "shard/spool.h"
 #include "shard/state.h"
+#include "shard/tap.h"
 #include "shard/timeout.h"
 #include "shard/transaction.h"
 #include "shard/user.h"
@@ -133,6 +134,7 @@ static void client_teardown(struct client *c)
         if (c->gather && !c->gather->asked && c->wait == CLIENT_RUNS)
                 gather_tell(s, &c->gather->batch); /* what the drop below takes back */
         gather_cancel(c);
+        tap_end(c);
         list_del(&c->waiting);
         list_del(&c->unchecked);
         auth_cancel(c);

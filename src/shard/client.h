@@ -25,6 +25,7 @@ struct command;
 struct shard;
 struct gather;
 struct spool;
+struct tapper;
 struct transaction;
 struct user;
 
@@ -89,7 +90,8 @@ struct client {
         bool eof;    /* the peer sends no more */
         bool killed; /* as good as closed: in shard.ended, or finishing with its time over */
         bool admin;
-        bool barred; /* it has to authenticate before it may do anything else: see shard/auth.h */
+        bool barred;  /* it has to authenticate before it may do anything else: see shard/auth.h */
+        bool tapping; /* it has a tapper */
         const struct access_class *class; /* NULL: it may do everything but administer */
         bool loss_push;          /* CLIENT LOSS ON. client_wishes() changes behind a spool_mark() only */
         bool loss_channel;       /* it subscribed to LOSS_TOPIC */
@@ -101,6 +103,7 @@ struct client {
                                 for one; 0: it did not */
         struct transaction *transaction; /* from MULTI to the reply of EXEC; NULL: none */
         struct reader reader;
+        struct tapper *tapper; /* of BROKER TAP or MONITOR: shard/tap.h; NULL: it does neither */
         struct gather *gather; /* while it waits for other shards, or collects what to ask them */
         char *protocol_error;  /* to answer once the gather is done; NULL: none */
         struct list waiting;   /* in shard.gated[], hold.waiting or shard.released, shard.yielded, or once it

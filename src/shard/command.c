@@ -15,6 +15,7 @@
 #include "shard/gather.h"
 #include "shard/permit.h"
 #include "shard/state.h"
+#include "shard/tap.h"
 #include "shard/transaction.h"
 #include "util/plant.h"
 
@@ -55,6 +56,7 @@ static const struct command command_table[] = {
         { "keys", 2, 0, command_keys, NULL, "generic", "pattern", "The keys that match: none." },
         { "latency", -2, 0, NULL, command_latency_rows, "server", NULL,
           "A container for commands about latencies." },
+        { "monitor", 1, A, command_monitor, NULL, "server", NULL, "Shows every command that is executed." },
         { "multi", 1, O, command_multi, NULL, "transactions", NULL, "Begins to queue commands for EXEC." },
         { "ping", -1, S, command_ping, NULL, "connection", "[message]", "Tests the connection." },
         { "psubscribe", -2, S | C, command_psubscribe, NULL, "pubsub", "pattern [pattern ...]",
@@ -119,6 +121,12 @@ void command_error(struct client *c, const char *format, ...)
         vsnprintf(text + 4, sizeof(text) - 4, format, ap);
         va_end(ap);
         command_error_coded(c, text);
+}
+
+void command_error_tapping(struct client *c, const char *name)
+{
+        command_error(c, "Can't execute '%s': only PING / QUIT / RESET are allowed while it taps, in RESP2",
+                      name);
 }
 
 /* In the words of Redis; a command that only Redis has is told apart behind them. */
@@ -358,6 +366,12 @@ static bool command_permitted(struct client *c, const struct command *command, c
                                first, bar, second);
                 return false;
         }
+        if (tap_forbids(c, command)) {
+                char name[64];
+
+                command_error_tapping(c, command_full_name(command, name, sizeof(name)));
+                return false;
+        }
         if (c->transaction && command->flags & COMMAND_NO_MULTI) {
                 command_error(c, "Command not allowed inside a transaction");
                 return false;
@@ -380,6 +394,8 @@ enum command_result command_call(struct client *c, const struct command *command
         } else if (r != COMMAND_WAIT) {
                 count->calls++;
                 count->failed += *errors > before; /* less: it reset the counters */
+                if (c->shard->monitored && c->end == CLIENT_OPEN)
+                        tap_executed(c, command, parent, request);
         }
         return r;
 }
@@ -446,7 +462,7 @@ enum command_result command_dispatch(struct client *c, const struct request *req
         enum command_result r;
 
         if (request->argc == 3 && !c->gather && !c->transaction && !client_subscriptions(c) &&
-            (!c->barred || PLANTED(34))) {
+            (!c->barred || PLANTED(34)) && !c->tapping) {
                 if (bytes_is(request->argv[0], "publish")) {
                         c->command = s->publish;
                         r = command_publish(c, request);

@@ -90,6 +90,8 @@ enum command_result command_auth(struct client *c, const struct request *request
 enum command_result command_dbsize(struct client *c, const struct request *request);
 enum command_result command_flush(struct client *c, const struct request *request);
 enum command_result command_keys(struct client *c, const struct request *request);
+enum command_result command_monitor(struct client *c, const struct request *request);
+enum command_result command_broker_tap(struct client *c, const struct request *request);
 enum command_result command_role(struct client *c, const struct request *request);
 enum command_result command_scan(struct client *c, const struct request *request);
 enum command_result command_time(struct client *c, const struct request *request);
@@ -142,6 +144,9 @@ void command_error(struct client *c, const char *format, ...) __attribute__((for
 
 /* The same for a text that begins with a code of its own. */
 void command_error_coded(struct client *c, const char *text);
+
+/* Refuses a command to a client that taps: tap_forbids(). */
+void command_error_tapping(struct client *c, const char *name);
 
 /* The command's name in small letters, "client|list" for a subcommand, in the buffer; "NULL" of no command. */
 const char *command_full_name(const struct command *command, char *buffer, size_t size);

@@ -13,6 +13,7 @@
 #include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/status.h"
+#include "shard/tap.h"
 #include "shard/transaction.h"
 #include "util/mem.h"
 
@@ -85,6 +86,7 @@ enum command_result command_reset(struct client *c, const struct request *reques
         if (c->replies == CLIENT_REPLIES_OFF)
                 c->replies = CLIENT_REPLIES_ON;
         command_unsubscribe_all(c);
+        tap_end(c);
         if (c->loss_push)
                 spool_mark(c);
         c->loss_push = false;
@@ -230,6 +232,9 @@ const struct command command_broker_rows[] = {
         { "status", 2, 0, broker_status, NULL, "server", NULL, "Counters of the broker and of every shard." },
         { "top", -2, 0, command_broker_top, NULL, "server", "[<count>]",
           "The clients for which most waits, and those that publish most." },
+        { "tap", -2, COMMAND_NO_MULTI, command_broker_tap, NULL, "server",
+          "[<pattern>] [LIMIT <n>] [SIZE <bytes>]",
+          "Shows every message that is published, by channel, publisher and the beginning of its payload." },
         COMMAND_HELP("server"),
         { 0 },
 };

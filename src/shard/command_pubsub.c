@@ -18,6 +18,7 @@
 #include "shard/limits.h"
 #include "shard/permit.h"
 #include "shard/state.h"
+#include "shard/tap.h"
 #include "shard/transaction.h"
 #include "util/bits.h"
 #include "util/plant.h"
@@ -114,6 +115,8 @@ publish(struct client *c, const struct request *request, enum message_type type)
         c->published_bytes += payload.n;
         PROBE4(publish, c->id, channel.p, channel.n, payload.n);
         writer_integer(&s->reply, topic ? (int64_t)topic_receivers(topic) : 0);
+        if (s->tapped && !tap_passes_over(&s->taps, s->now))
+                tap_published(c, request, topic);
         if (!topic)
                 return COMMAND_DONE;
         topic_published(topic, payload.n, s->now);

@@ -36,7 +36,6 @@ static const struct {
           "failover psync replconf replicaof slaveof sync wait waitaof" },
         { "is a publish/subscribe broker and no cluster", "asking cluster readonly readwrite" },
         { "is a publish/subscribe broker and loads no modules", "module" },
-        { "is a publish/subscribe broker and does not show what its clients say", "monitor" },
 };
 
 static bool foreign_names(const char *names, struct bytes name)

@@ -17,6 +17,7 @@
 #include "shard/roster.h"
 #include "shard/state.h"
 #include "shard/status.h"
+#include "shard/tap.h"
 #include "shard/transaction.h"
 #include "util/bits.h"
 #include "util/mem.h"
@@ -109,6 +110,8 @@ static void gather_finish(struct client *c)
                 topics_activate(s->topics, g->pending[i]);
                 client_topic_changes(c, g->pending[i]->topic, true);
         }
+        if (g->kind == GATHER_TAP)
+                tap_begin(c);
         if (g->write && !g->silent)
                 gather_write(c, g);
         buffer_put(&s->reply, buffer_view(&g->reply).p, buffer_size(&g->reply));
@@ -118,13 +121,13 @@ static void gather_finish(struct client *c)
                 client_finish(c);
 }
 
-static void gather_send_interest(struct shard *s, uint64_t targets, const struct message_ask *ask,
-                                 const struct buffer *batch)
+static void gather_send_batch(struct shard *s, uint64_t targets, enum message_type type,
+                              const struct message_ask *ask, const struct buffer *batch)
 {
         struct bytes b = buffer_view(batch);
 
         bits_for_each (dst, targets) {
-                uint8_t *p = port_send(s->port, (unsigned)dst, MESSAGE_INTEREST, (uint32_t)(sizeof(*ask) + b.n),
+                uint8_t *p = port_send(s->port, (unsigned)dst, (uint16_t)type, (uint32_t)(sizeof(*ask) + b.n),
                                        PORT_UNCOUNTED);
 
                 memcpy(p, ask, sizeof(*ask));
@@ -137,7 +140,7 @@ void gather_tell(struct shard *s, const struct buffer *batch)
         struct message_ask nobody = { 0 };
 
         if (buffer_size(batch))
-                gather_send_interest(s, s->peers, &nobody, batch);
+                gather_send_batch(s, s->peers, MESSAGE_INTEREST, &nobody, batch);
 }
 
 static void gather_limit_batch(struct shard *s, struct buffer *batch)
@@ -206,7 +209,8 @@ void gather_ask(struct client *c)
                 gather_send_query(s, g->awaiting, &ask, QUERY_ORDER, bytes_of(&g->order, sizeof(g->order)));
         } else if (buffer_size(&g->batch)) {
                 g->awaiting = PLANTED(6) ? 0 : s->peers;
-                gather_send_interest(s, g->awaiting, &ask, &g->batch);
+                gather_send_batch(s, g->awaiting, g->kind == GATHER_TAP ? MESSAGE_TAP : MESSAGE_INTEREST, &ask,
+                                  &g->batch);
                 buffer_deinit(&g->batch);
         }
         if (g->awaiting)

@@ -28,6 +28,7 @@ enum gather_kind {
         GATHER_UNSUBSCRIBE, /* subscriptions are gone already; tells the shards, then acknowledges */
         GATHER_STATUS,      /* collects counters, and answers what gather.write makes of them */
         GATHER_PARTS,       /* collects what each shard answers: gather.parts; gather.write likewise */
+        GATHER_TAP,         /* begins a tap: shard/tap.h; batch is the message */
         GATHER_ROSTER,      /* collects clients, or ends them: gather.roster; gather.write likewise */
         GATHER_INSPECT,     /* collects what is known of a client, or of topics: gather.inspect; likewise */
         GATHER_ORDER,       /* asks control for something, and answers what gather.write makes of its answer */

@@ -35,6 +35,9 @@ struct info {
         _(wakes_sent)                                                                                          \
         _(output_bytes)                                                                                        \
         _(output_limit_closed)                                                                                 \
+        _(taps)                                                                                                \
+        _(tap_events)                                                                                          \
+        _(tap_skipped)                                                                                         \
         _(protocol_errors)                                                                                     \
         _(denied_publish)                                                                                      \
         _(denied_subscribe)                                                                                    \
@@ -201,6 +204,9 @@ static void info_broker(struct buffer *b, const struct info *info)
         info_number(b, "output_bytes", info->sum.output_bytes);
         info_number(b, "output_limit_closed", info->sum.output_limit_closed);
         info_number(b, "protocol_errors", info->sum.protocol_errors);
+        info_number(b, "taps", info->sum.taps);
+        info_number(b, "tap_events", info->sum.tap_events);
+        info_number(b, "tap_skipped", info->sum.tap_skipped);
         info_number(b, "reloads", info->control->reloads);
         info_number(b, "reloads_refused", info->control->reloads_refused);
         info_number(b, "reload_time", info->control->reload_time);

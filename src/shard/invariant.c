@@ -14,6 +14,7 @@
 #include "shard/inspect.h"
 #include "shard/spool.h"
 #include "shard/state.h"
+#include "shard/tap.h"
 #include "shard/transaction.h"
 #include "shard/user.h"
 #include "util/bits.h"
@@ -178,6 +179,7 @@ static void invariant_open(const struct shard *s, const struct client *c)
 static void invariant_client(const struct shard *s, const struct client *c)
 {
         assert(c->shard == s);
+        tap_assert(c);
         for (unsigned i = 0; i < _CLIENT_TIMER_N; i++)
                 assert(!timer_is_started(&c->timers[i]) || c->end == CLIENT_OPEN);
         assert(list_empty(&c->unchecked) || c->end == CLIENT_OPEN);

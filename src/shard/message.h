@@ -28,6 +28,10 @@ enum message_type {
         MESSAGE_VERIFY,       /* shard -> control: message_verify; answered by MESSAGE_VERIFIED, once */
         MESSAGE_VERIFIED,     /* control -> shard: message_verified */
         MESSAGE_TIMED_OUT,    /* shard -> shard: message_timed_out, then a batch that ends holds */
+        MESSAGE_TAP,     /* shard -> shard: message_ask, message_tap, the pattern; answered: see shard/tap.h */
+        MESSAGE_TAP_END, /* shard -> shard: message_tap_id: no more for that tap */
+        MESSAGE_TAPPED,  /* shard -> shard: message_tap_id, then what happened there */
+        MESSAGE_TAP_TAKEN,    /* shard -> shard: message_tap_taken */
         MESSAGE_ADDRESS,      /* shard -> shard: reactor_address, by which the receiver may wake the sender */
         MESSAGE_LEASE_ASK,    /* shard -> control: message_lease_ask */
         MESSAGE_LEASE_RETURN, /* shard -> control: message_lease; n: no longer leased; serial: the recall that
@@ -166,6 +170,32 @@ struct message_timed_out {
         uid_t uid;
 };
 
+enum tap_kind {
+        TAP_MESSAGES, /* BROKER TAP */
+        TAP_COMMANDS, /* MONITOR */
+};
+
+struct message_tap {
+        uint64_t client; /* that taps: its id */
+        uint64_t serial; /* of the tap, on its shard */
+        uint64_t limit;  /* events per second; 0: any number */
+        uint32_t kind;   /* enum tap_kind */
+        uint32_t size;   /* bytes of a payload to show */
+        uint32_t any;    /* whatever the channel is: there is no pattern */
+        uint32_t pattern_size;
+};
+
+struct message_tap_id {
+        uint64_t client;
+        uint64_t serial;
+};
+
+/* So many bytes of what was sent to that tap have arrived and need not be counted any more. */
+struct message_tap_taken {
+        struct message_tap_id id;
+        uint64_t bytes;
+};
+
 struct message_policy {
         const struct policy *policy;
 };
@@ -271,6 +301,7 @@ struct shard_status {
         uint64_t block_held, block_waits;        /* publishers that wait for that now; times that one had to */
         uint64_t block_messages;                 /* delivered to a subscription in spite of its hold */
         uint64_t block_timeouts;                 /* clients disconnected for it */
+        uint64_t taps, tap_events, tap_skipped; /* BROKER TAP and MONITOR of its clients: now; shown, and not */
         uint64_t protocol_errors;
         uint64_t denied_publish, denied_subscribe, denied_admin; /* commands */
         uint64_t denied_connections;                             /* of strangers, by abstract sockets */

@@ -18,6 +18,7 @@
 #include "shard/gather.h"
 #include "shard/spool.h"
 #include "shard/state.h"
+#include "shard/tap.h"
 #include "shard/transaction.h"
 #include "util/clock.h"
 #include "util/mem.h"
@@ -62,6 +63,8 @@ static void put_flags(struct buffer *b, const struct client *c)
                 PUT(b, "x");
         if (c->end == CLIENT_FINISHING)
                 PUT(b, "c");
+        if (tap_is_monitor(c))
+                PUT(b, "O");
         PUT(b, "U");
         if (c->no_evict)
                 PUT(b, "e");

@@ -29,6 +29,7 @@
 #include "shard/spool.h"
 #include "shard/state.h"
 #include "shard/status.h"
+#include "shard/tap.h"
 #include "shard/timeout.h"
 #include "shard/transaction.h"
 #include "shard/user.h"
@@ -286,6 +287,20 @@ static void shard_on_message(void *arg, const struct port_message *m)
         case MESSAGE_LEASE_RECALL:
                 user_on_recall(s, m->data);
                 break;
+        case MESSAGE_TAP:
+                tap_on_tap(s, m->source,
+                           bytes_of(body.p + sizeof(struct message_ask), body.n - sizeof(struct message_ask)));
+                shard_answer(s, m->source, m->data, NULL, 0);
+                break;
+        case MESSAGE_TAP_END:
+                tap_on_end(s, m->data);
+                break;
+        case MESSAGE_TAPPED:
+                tap_on_tapped(s, m->source, body);
+                break;
+        case MESSAGE_TAP_TAKEN:
+                tap_on_taken(s, m->data);
+                break;
         case MESSAGE_ADDRESS:
                 shard_on_address(s, m->source, m->data);
                 break;
@@ -508,6 +523,8 @@ static uint64_t shard_next_timer(const struct shard *s)
         }
         if (next > shard_users_next(s))
                 next = shard_users_next(s);
+        if (next > tap_next(s))
+                next = tap_next(s);
         return next < timers_next(&s->timers) ? next : timers_next(&s->timers);
 }
 
@@ -552,6 +569,7 @@ static int shard_turn_unchecked(struct shard *s)
         deliver_settle(s);
         shard_end(s);
         permit_check(s);
+        tap_flush(s);
         if (s->stop != SHARD_RUNS && shard_stop(s)) {
                 port_flush(s->port);
                 r = s->ops->submit(s->reactor); /* the wakes */
@@ -583,7 +601,7 @@ static int shard_turn_unchecked(struct shard *s)
                 pace_idled(&s->pace, s->now);
         s->busy = resumed || port_ready(s->port) || !list_empty(&s->dirty) || !list_empty(&s->yielded) ||
                   !list_empty(&s->ended) || (!list_empty(&s->released) && !PLANTED(28)) ||
-                  permit_is_behind(s) || inspect_is_behind(s);
+                  permit_is_behind(s) || inspect_is_behind(s) || tap_is_behind(s);
         return 0;
 }
 
@@ -657,6 +675,7 @@ int shard_new(struct shard **shardp, const struct shard_options *options)
         s->port = options->port;
         s->peers = (bit(options->n_shards) - 1) & ~bit(options->id);
         shard_init_lists(s);
+        tap_init(s);
         shard_use_policy(s, options->policy);
         shard_users_init(s);
         s->publish_calls = shard_calls(s, BYTES_LITERAL("publish"));
@@ -686,6 +705,7 @@ struct shard *shard_free(struct shard *s)
                 if (s->ops->wait(s->reactor, 0) < 0)
                         break;
         s->reactor = s->ops->deinit(s->reactor);
+        tap_deinit(s);
         deliver_deinit(&s->deliver);
         slow_deinit(&s->slow);
         stage_pool_deinit(&s->stages);

@@ -14,6 +14,7 @@
 #include "shard/pace.h"
 #include "shard/shard.h"
 #include "shard/slow.h"
+#include "shard/tap.h"
 #include "shard/user.h"
 #include "util/buffer.h"
 #include "util/hash.h"
@@ -61,6 +62,7 @@ struct shard {
         struct reader_limits limits; /* of the policy */
         bool memory_low;             /* at the end of the last turn: limits_look_at_memory() */
         bool publish_limited;        /* by the policy: limits_on_publish(); or memory is low */
+        bool tapped, monitored;      /* there is a tap somewhere; one of MONITOR */
         uint64_t output;             /* the sum of client.output */
         struct timers timers;        /* of clients; shard_tick() takes those that are due */
 
@@ -79,6 +81,7 @@ struct shard {
         struct list clients; /* all, by client.all */
         struct table clients_by_id;
         struct list gated[64]; /* clients that wait for a target of the mesh, by client.waiting */
+        struct taps taps;
         struct list blocks;    /* of struct block: who makes publishers wait */
         struct list released;  /* clients whose hold ended, to be served; by client.waiting */
         struct list yielded;   /* clients that were served enough for one turn, by client.waiting */

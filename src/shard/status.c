@@ -44,6 +44,9 @@
         _(output_bytes)                                                                                        \
         _(waiting_clients)                                                                                     \
         _(output_limit_closed)                                                                                 \
+        _(taps)                                                                                                \
+        _(tap_events)                                                                                          \
+        _(tap_skipped)                                                                                         \
         _(protocol_errors)                                                                                     \
         _(denied_publish)                                                                                      \
         _(denied_subscribe)                                                                                    \
@@ -77,6 +80,8 @@
         _(mesh_spilled)                                                                                        \
         _(wakes_sent)                                                                                          \
         _(output_limit_closed)                                                                                 \
+        _(tap_events)                                                                                          \
+        _(tap_skipped)                                                                                         \
         _(protocol_errors)                                                                                     \
         _(denied_publish)                                                                                      \
         _(denied_subscribe)                                                                                    \

@@ -101,7 +101,7 @@ void timeout_idle(struct client *c)
 
         if (!ns)
                 return;
-        if (client_subscriptions(c) || c->wait != CLIENT_RUNS)
+        if (client_subscriptions(c) || c->tapper || c->wait != CLIENT_RUNS)
                 timeout_start(c, CLIENT_TIMER_IDLE, s->now, ns);
         else if (c->active + ns > s->now)
                 timeout_start(c, CLIENT_TIMER_IDLE, c->active, ns);

@@ -47,6 +47,7 @@
 #include "shard/roster.h"
 #include "shard/spool.h"
 #include "shard/state.h"
+#include "shard/tap.h"
 #include "shard/user.h"
 #include "util/mem.h"
 #include "util/plant.h"
@@ -591,6 +592,7 @@ static void transaction_run(struct client *c)
         if (c->end != CLIENT_OPEN)
                 return;
         deliver_settle(c->shard);
+        tap_exec(c);
         t->step = TRANSACTION_ENDS;
 }
 
@@ -717,11 +719,13 @@ enum command_result command_exec(struct client *c, const struct request *request
         (void)request;
         if (!c->transaction) {
                 command_error(c, "EXEC without MULTI");
+                tap_exec(c);
                 return COMMAND_DONE;
         }
         if (c->transaction->spoilt) {
                 transaction_drop(c, NULL);
                 command_error_coded(c, "EXECABORT Transaction discarded because of previous errors.");
+                tap_exec(c);
                 return COMMAND_DONE;
         }
         switch (transaction_lease(c, &quota)) {

@@ -1098,7 +1098,7 @@ END_TEST
 START_TEST(there_must_be_a_listener_with_a_path)
 {
         static const char whole[] =
-                "b.yaml:1:1: error: the key \"listeners\" is missing, expected a list of 1..64 "
+                "b.yaml:1:1: error: the key \"listeners\" is missing, expected a list of 0..64 "
                 "listeners, each with a \"path\"\n";
 
         expect_has("shards: 3\n", whole);
@@ -1106,8 +1106,7 @@ START_TEST(there_must_be_a_listener_with_a_path)
         expect_has("", "b.yaml:1:1: error: the file is empty; the key \"listeners\" is missing\n");
         expect_has("# nothing\n", "the file is empty");
         expect_has("---\n", "the file is empty");
-        expect_has("listeners: []\n",
-                   "got an empty list, expected a list of 1..64 listeners, each with a \"path\"\n");
+        expect_good("listeners: []\n"); /* for sockets that are passed */
         expect_has("listeners:\n", "got nothing, expected a list");
         expect_has("listeners: /x\n", "got \"/x\", expected a list");
         expect_has("listeners: {path: /x}\n", "got a mapping, expected a list");
@@ -1125,6 +1124,24 @@ START_TEST(there_must_be_a_listener_with_a_path)
 }
 END_TEST
 
+START_TEST(with_passed_sockets_there_need_be_no_listener)
+{
+        static const char *const good[] = { "", "# nothing\n", "shards: 3\n", "listeners: []\n" };
+        struct config *config = NULL;
+
+        for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+                ck_assert_int_eq(config_parse_as(&config, "b.yaml", good[i], strlen(good[i]),
+                                                 CONFIG_LOAD_SOCKETS, stderr),
+                                 0);
+                ck_assert_uint_eq(config->n_listeners, 0);
+                ck_assert_uint_eq(config->max_clients, 10000);
+                config = config_free(config);
+        }
+        ck_assert_int_eq(config_parse_as(&config, "b.yaml", "listeners:\n", 11, CONFIG_LOAD_SOCKETS, stderr),
+                         CONFIG_E_INVALID);
+}
+END_TEST
+
 START_TEST(more_than_64_listeners_are_refused)
 {
         char text[4096] = "listeners:\n";
@@ -1134,7 +1151,7 @@ START_TEST(more_than_64_listeners_are_refused)
                 n += (size_t)snprintf(text + n, sizeof(text) - n, " - path: /%u\n", i);
         expect_good(text);
         snprintf(text + n, sizeof(text) - n, " - path: /64\n");
-        expect_has(text, "expected a list of 1..64 listeners");
+        expect_has(text, "expected a list of 0..64 listeners");
 }
 END_TEST
 
@@ -1574,6 +1591,7 @@ static void add(TCase *cases)
         tcase_add_test(cases, two_sockets_of_one_name_are_refused_with_both_places);
         tcase_add_test(cases, a_duplicate_key_names_the_first_place);
         tcase_add_test(cases, there_must_be_a_listener_with_a_path);
+        tcase_add_test(cases, with_passed_sockets_there_need_be_no_listener);
         tcase_add_test(cases, more_than_64_listeners_are_refused);
         tcase_add_test(cases, a_slip_of_syntax_is_called_by_its_name_at_its_place);
         tcase_add_test(cases, a_slip_of_syntax_hides_no_error_before_it_and_makes_none_up);

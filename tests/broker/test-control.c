@@ -210,7 +210,7 @@ static void world_init(struct world *w)
         struct config config = { .listeners = &one, .n_listeners = 1 };
 
         w->listeners = listeners_new();
-        ck_assert_int_eq(listeners_bind(w->listeners, &config), 0);
+        ck_assert_int_eq(listeners_bind(w->listeners, &config, NULL), 0);
         options.listeners = w->listeners;
         ck_assert_int_eq(control_block_signals(), 0);
         ck_assert_int_eq(mesh_new(&w->mesh, &mesh), 0);

@@ -198,7 +198,7 @@ static void world_init(struct world *w)
         ck_assert_int_eq(waker_eventfd_init(&w->waker), 0);
         mesh_set_waker(w->mesh, SHARDS, waker_eventfd_waker(&w->waker));
         w->reload.listeners = listeners_new();
-        ck_assert_int_eq(listeners_bind(w->reload.listeners, w->reload.config), 0);
+        ck_assert_int_eq(listeners_bind(w->reload.listeners, w->reload.config, NULL), 0);
         options.port = mesh_port(w->mesh, SHARDS);
         options.waker = &w->waker;
         options.limits.max_clients = w->reload.plan.max_clients;

@@ -183,6 +183,16 @@ done""")
         self.assertEqual(self.ctl("kill", "--user", str(os.getuid()), "--yes")[0], OK)  # jq writes when its input ends
         self.assertEqual(lines.rest(), b"jobs.print\ttwo\\tsheets\njobs.x\t1\n")
 
+    @example("brokerctl tap 'jobs.*' --size 40")
+    def test_tap(self):
+        process = subprocess.Popen(["sh", "-c", self.test_tap.example], cwd=self.sandbox(), env=self.env,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   start_new_session=True)
+        self.cleanup.callback(self.end, process)
+        self.assertEqual(Lines(process.stderr).next(), b"brokerctl: tapping\n")
+        self.ctl("pub", "jobs.print", "x" * 50)
+        self.assertRegex(Lines(process.stdout).next(), rb"\tjobs.print\t50\t0\tx{40}\.\.\.\n$")
+
     @example("brokerctl metrics -o brokerd.prom")
     def test_metrics(self):
         self.assertEqual(self.run_to_end(self.test_metrics.example), b"")

@@ -328,7 +328,7 @@ def commands_with_keys_are_refused_by_name(env):
     for words, reason in (("GET x", "has no keys"), ("set x y", "has no keys"), ("DEL x", "has no keys"),
                           ("HSET x y z", "has no keys"), ("XADD x", "has no keys"), ("EVAL x 0", "runs no scripts"),
                           ("SAVE", "stores nothing"), ("CLUSTER SLOTS", "no cluster"), ("PSYNC ? -1", "has no replicas"),
-                          ("MODULE LIST", "loads no modules"), ("MONITOR", "does not show what its clients say")):
+                          ("MODULE LIST", "loads no modules")):
         name, *args = words.split()
         quoted = "".join(f"'{arg}' " for arg in args)
         c.expect_error(f"ERR unknown command '{name}', with args beginning with: {quoted}(brokerd is a "

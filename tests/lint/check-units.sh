@@ -16,6 +16,7 @@ n=0
 understood() {
         systemd-analyze verify --man=no "$1" >"$dir/out" 2>&1 && [ ! -s "$dir/out" ] || { cat "$dir/out" && false; }
 }
+cp etc/*.socket "$dir"
 # What units start must exist where they are checked: any program will do.
 for unit in etc/*.service.in; do
         n=$((n + 1))
@@ -29,6 +30,11 @@ for unit in etc/*.timer; do
         cp "$unit" "$dir"
         understood "$dir/$(basename "$unit")" || wrong=$((wrong + 1))
         [ -f "${unit%.timer}.service.in" ] || { echo "$unit starts no service" && wrong=$((wrong + 1)); }
+done
+# Beside the services that they start.
+for unit in etc/*.socket; do
+        n=$((n + 1))
+        systemd-analyze verify --man=no "$dir/$(basename "$unit")" || wrong=$((wrong + 1))
 done
 # 10 is an exposure of 1.0
 systemd-analyze security --offline=yes --threshold=10 "$dir/brokerd.service" >"$dir/out" 2>&1 ||

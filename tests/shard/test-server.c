@@ -391,10 +391,6 @@ START_TEST(commands_of_redis_are_told_apart_from_unknown_ones)
               "-ERR unknown command 'ZUNIONSTORE', with args beginning with: (brokerd is a publish/subscribe "
               "broker "
               "and has no keys)\r\n");
-        check(0, c, "monitor\r\n",
-              "-ERR unknown command 'monitor', with args beginning with: (brokerd is a publish/subscribe "
-              "broker and "
-              "does not show what its clients say)\r\n");
         check(0, c, "*1\r\n$0\r\n\r\n", "-ERR unknown command '', with args beginning with: \r\n");
         check(0, c, "\"get set\"\r\n", "-ERR unknown command 'get set', with args beginning with: \r\n");
         cluster_deinit(&cl);
