@@ -39,7 +39,7 @@ static const struct args_option options[] = {
         { 'S', false, "shard", "N", false, "clients of this shard" },
         { 'N', false, "name", "PATTERN", false, "clients with such a name (* ? [a-z])" },
         { 'o', false, "sort", "KEY", false, "by which column; the text above names the keys" },
-        { 'O', false, "once", NULL, false, "one look, so there are no rates" },
+        { 'O', false, "once", NULL, false, "one look instead of two; the text above says what rates are then" },
         { 'L', false, "limit", "N", false,
           "the first N names (default 1000, at most 10000), or messages to show in a second (tap: 1000)" },
         { 'w', true, "wide", NULL, false, "all columns" },
@@ -80,7 +80,7 @@ static const struct args_extra {
 } extras[] = {
         { '0', 'o', NULL },
         { '1', 0, "auto always never" },
-        { 'D', 'd', NULL },
+        { 'e', 'd', NULL },
         { 'X', 'x', NULL },
         { '9', 0, "bash channels clients shards" },
 };

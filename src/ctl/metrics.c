@@ -79,6 +79,8 @@ static const struct metric metrics[] = {
         { "taps", METRIC_SUM, METRIC_GAUGE, "taps", NULL, "Clients that watch by BROKER TAP or MONITOR." },
         { "tap_events", METRIC_SUM, METRIC_COUNTER, "tap_events_total", NULL, "What these were shown." },
         { "tap_skipped", METRIC_SUM, METRIC_COUNTER, "tap_skipped_total", NULL, "What these were not shown." },
+        { "waiting_clients", METRIC_SUM, METRIC_GAUGE, "waiting_clients", NULL,
+          "Clients for which output waits." },
         { "protocol_errors", METRIC_SUM, METRIC_COUNTER, "protocol_errors_total", NULL,
           "Clients that broke the protocol." },
         { "output_limit_closed", METRIC_SUM, METRIC_COUNTER, "clients_disconnected_total",
@@ -209,6 +211,18 @@ static const struct metric metrics[] = {
           "Messages that found the ring to another shard full and went to the backlog." },
         { "wakes_sent", METRIC_SHARD, METRIC_COUNTER, "shard_wakes_sent_total", NULL,
           "Other shards that the shard had to wake." },
+        { "wakes_taken", METRIC_SHARD, METRIC_COUNTER, "shard_wakes_taken_total", NULL,
+          "Sleeps of the shard that others ended." },
+        { "cpu_ns", METRIC_SHARD, METRIC_COUNTER, "shard_cpu_seconds_total", NULL,
+          "CPU time that the shard's thread took." },
+        { "spin_ns", METRIC_SHARD, METRIC_COUNTER, "shard_spin_seconds_total", NULL,
+          "Time in which the shard looked for work in vain." },
+        { "park_ns", METRIC_SHARD, METRIC_COUNTER, "shard_sleep_seconds_total", NULL,
+          "Time in which the shard slept." },
+        { "ring_used", METRIC_SHARD, METRIC_GAUGE, "shard_ring_slots_used", NULL,
+          "Places in use in the fullest ring to another shard." },
+        { "ring_slots", METRIC_SHARD, METRIC_GAUGE, "shard_ring_slots", NULL,
+          "Places of each ring to another shard." },
         { "ring_high", METRIC_SHARD, METRIC_GAUGE, "shard_ring_slots_high_water", NULL,
           "The most places that were seen in use in a ring to another shard." },
         { "backlog_high", METRIC_SHARD, METRIC_GAUGE, "shard_backlog_high_water_bytes", NULL,
@@ -251,10 +265,22 @@ static void metrics_build(FILE *out, const redisReply *broker)
         fputs("} 1\n", out);
 }
 
+/* What is told in nanoseconds becomes seconds, Prometheus's unit of time. */
+static void metrics_value(FILE *out, const struct metric *metric, uint64_t n)
+{
+        size_t size = strlen(metric->field);
+
+        if (size > 3 && !strcmp(metric->field + size - 3, "_ns"))
+                fprintf(out, " %" PRIu64 ".%09" PRIu64 "\n", n / 1000000000, n % 1000000000);
+        else
+                fprintf(out, " %" PRIu64 "\n", n);
+}
+
 static void metrics_sample(FILE *out, const struct metric *metric, uint64_t n)
 {
-        fprintf(out, "brokerd_%s%s%s%s %" PRIu64 "\n", metric->name, metric->label ? "{" : "",
-                metric->label ? metric->label : "", metric->label ? "}" : "", n);
+        fprintf(out, "brokerd_%s%s%s%s", metric->name, metric->label ? "{" : "",
+                metric->label ? metric->label : "", metric->label ? "}" : "");
+        metrics_value(out, metric, n);
 }
 
 /* Return: whether at least one shard gives it. */
@@ -281,7 +307,8 @@ static void metrics_shards(FILE *out, const struct metric *metric, const redisRe
                 if (!status_number(&n, shards->element[i], metric->field))
                         continue;
                 status_number(&id, shards->element[i], "id");
-                fprintf(out, "brokerd_%s{shard=\"%" PRIu64 "\"} %" PRIu64 "\n", metric->name, id, n);
+                fprintf(out, "brokerd_%s{shard=\"%" PRIu64 "\"}", metric->name, id);
+                metrics_value(out, metric, n);
         }
 }
 

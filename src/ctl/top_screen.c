@@ -654,6 +654,14 @@ static bool screen_run(struct screen *w)
         return true;
 }
 
+/* Whether the cursor can be put anywhere. */
+static bool screen_moves(void)
+{
+        const char *move = tigetstr("cup");
+
+        return move && (intptr_t)move != -1;
+}
+
 /* Return: 0, TOP_SCREEN_NONE. */
 static int screen_begin(struct screen *w)
 {
@@ -663,6 +671,11 @@ static int screen_begin(struct screen *w)
         w->term = newterm(NULL, stdout, stdin);
         if (!w->term)
                 return TOP_SCREEN_NONE;
+        if (!screen_moves()) {
+                endwin();
+                delscreen(w->term);
+                return TOP_SCREEN_NONE;
+        }
         sigemptyset(&set);
         sigaddset(&set, SIGINT);
         sigaddset(&set, SIGTERM);

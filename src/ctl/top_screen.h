@@ -8,8 +8,9 @@
  * signals are read from a descriptor, and what is wrong is said when the screen is gone.
  */
 
-#define TOP_SCREEN_NONE (-1) /* there can be no screen: the terminal is too simple, or curses is not built in  \
-                              */
+#define TOP_SCREEN_NONE                                                                                        \
+        (-1) /* there can be no screen: the terminal is too simple, or curses is not built in                  \
+              */
 
 /* Runs until somebody quits. Return: enum ctl_exit, TOP_SCREEN_NONE. */
 int top_screen(struct top_session *session);

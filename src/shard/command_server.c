@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* TIME and ROLE, and what Redis logs and measures by SLOWLOG and LATENCY: nothing here, which is what they say.
+/* TIME and ROLE, and what Redis logs and measures by SLOWLOG and LATENCY: commands are not timed, which is what
+ * they say.
  */
 
 #include <stdio.h>
@@ -94,8 +95,9 @@ const struct command command_slowlog_rows[] = {
 static enum command_result latency_doctor(struct client *c, const struct request *request)
 {
         (void)request;
-        writer_verbatim(&c->shard->reply, c->subscriber.protocol, "txt",
-                        BYTES_LITERAL("brokerd does not measure latencies, so there is nothing to report.\n"));
+        writer_verbatim(
+                &c->shard->reply, c->subscriber.protocol, "txt",
+                BYTES_LITERAL("There are no latency events; BROKER LATENCY tells how long turns take.\n"));
         return COMMAND_DONE;
 }
 
@@ -116,13 +118,13 @@ static enum command_result latency_histogram(struct client *c, const struct requ
 }
 
 const struct command command_latency_rows[] = {
-        { "doctor", 2, 0, latency_doctor, NULL, "server", NULL, "Says that latencies are not measured." },
-        { "graph", 3, 0, latency_graph, NULL, "server", "<event>", "No graph: latencies are not measured." },
+        { "doctor", 2, 0, latency_doctor, NULL, "server", NULL, "Says where latencies are told." },
+        { "graph", 3, 0, latency_graph, NULL, "server", "<event>", "No graph: there are no latency events." },
         { "histogram", -2, 0, latency_histogram, NULL, "server", "[<command> ...]",
-          "No histograms: latencies are not measured." },
+          "No histograms: commands are not timed; BROKER LATENCY has turns." },
         { "history", 3, 0, answer_nothing, NULL, "server", "<event>",
-          "No samples: latencies are not measured." },
-        { "latest", 2, 0, answer_nothing, NULL, "server", NULL, "No samples: latencies are not measured." },
+          "No samples: there are no latency events." },
+        { "latest", 2, 0, answer_nothing, NULL, "server", NULL, "No samples: there are no latency events." },
         { "reset", -2, 0, answer_none, NULL, "server", "[<event> ...]",
           "0, the number of events that were reset." },
         COMMAND_HELP("server"),

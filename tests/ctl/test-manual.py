@@ -121,6 +121,11 @@ class Examples(Case):
             one[0].close()
         self.assertIn(b"17 panel\n", self.run_to_end(self.test_a_client.example))
 
+    @example("brokerctl top --batch -d 60 -n 60 > hour.txt")
+    def test_an_hour(self):
+        self.run_to_end(self.test_an_hour.example.replace("60", "1", 1).replace("60", "2", 1))
+        self.assertEqual(len(pathlib.Path(self.sandbox(), "hour.txt").read_text().splitlines()), 3)
+
     @example("brokerctl sub news")
     def test_sub(self):
         _, lines = self.start(self.test_sub.example, channels=1)

@@ -14,9 +14,9 @@ import unittest
 from ctlcase import BROKERCTL, CONNECT, DEADLINE, FAILED, OK, Case
 
 # What BROKER STATUS has and is no figure.
-NO_FIGURES = {"broker.version", "broker.pid", "broker.reactor", "shard.id", "shard.reactor", "shard.cpu"}
+NO_FIGURES = {"broker.version", "broker.pid", "broker.reactor", "shard.id", "shard.reactor", "shard.cpu", "shard.time_us"}
 
-SAMPLE = re.compile(r'(brokerd_[a-z_]+)(?:\{([a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*)\})? (\d+)$')
+SAMPLE = re.compile(r'(brokerd_[a-z_]+)(?:\{([a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*)\})? (\d+(?:\.\d+)?)$')
 
 
 def samples(text):
@@ -29,7 +29,7 @@ def samples(text):
         assert match, line
         key = match[1] + (f"{{{match[2]}}}" if match[2] else "")
         assert key not in found, key
-        found[key] = int(match[3])
+        found[key] = float(match[3]) if "." in match[3] else int(match[3])
     return found
 
 
@@ -85,6 +85,13 @@ class Figures(Metrics):
             for shard in range(3):
                 self.assertEqual(found[f'brokerd_shard_{name}{{shard="{shard}"}}'], int(raw[f"shard.{shard}.{field}"]))
         self.assertEqual(sum(found[f'brokerd_shard_messages_published_total{{shard="{i}"}}'] for i in range(3)), 5)
+
+    def test_times_are_in_seconds(self):
+        found, raw = samples(self.metrics()), self.raw()
+        for name, field in (("cpu", "cpu_ns"), ("sleep", "park_ns")):
+            self.assertAlmostEqual(found[f'brokerd_shard_{name}_seconds_total{{shard="1"}}'],
+                                   int(raw[f"shard.1.{field}"]) / 1e9, delta=DEADLINE)
+        self.assertLess(0, found['brokerd_shard_cpu_seconds_total{shard="1"}'])
 
     def test_a_metric_is_told_once_before_its_samples(self):
         said, name = set(), None
