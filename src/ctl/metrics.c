@@ -30,6 +30,8 @@ struct metric {
 
 static const struct metric metrics[] = {
         /* the broker */
+        { "memory_bytes", METRIC_BROKER, METRIC_GAUGE, "resident_memory_bytes", NULL,
+          "Memory of the process." },
         { "uptime_seconds", METRIC_BROKER, METRIC_GAUGE, "uptime_seconds", NULL,
           "Time since the broker's start in seconds." },
         { "shards", METRIC_BROKER, METRIC_GAUGE, "shards", NULL, "Shards, each a thread that serves clients." },

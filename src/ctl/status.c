@@ -307,14 +307,94 @@ static void status_warn_shards(FILE *out, bool colours, const redisReply *shards
         }
 }
 
+/* What is lost or refused, by the limits and rules. */
+static void status_warn_limits(FILE *out, bool colours, const redisReply *shards)
+{
+        static const struct {
+                const char *text, *names[7];
+        } rows[] = {
+                { "messages were dropped for slow subscribers",
+                  { "lost_drop_oldest", "lost_drop_newest", "lost_conflate" } },
+                { "clients were disconnected by a time-out or a limit of what they send",
+                  { "request_limit_closed", "query_limit_closed", "handshake_timeouts", "request_timeouts",
+                    "idle_timeouts", "block_timeouts" } },
+                { "requests were refused by a limit",
+                  { "message_limit_refused", "subscription_limit_refused", "pattern_limit_refused",
+                    "channel_limit_refused" } },
+                { "requests were denied by the rules of access",
+                  { "denied_publish", "denied_subscribe", "denied_admin", "denied_connections" } },
+                { "requests or clients were turned away since memory was short",
+                  { "memory_refused", "memory_closed" } },
+        };
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+                uint64_t n = 0;
+
+                for (size_t k = 0; rows[i].names[k]; k++)
+                        n += status_sum(shards, rows[i].names[k]);
+                if (n > 0)
+                        status_warn(out, colours, "%" PRIu64 " %s", n, rows[i].text);
+        }
+}
+
+/* ---------------------------------------------------------------- the rest in words */
+
+/* The largest: every shard knows all topics. */
+static uint64_t status_most(const redisReply *shards, const char *name)
+{
+        uint64_t most = 0;
+
+        for (size_t i = 0; i < shards->elements; i++) {
+                uint64_t n = status_count(shards->element[i], name);
+
+                most = n > most ? n : most;
+        }
+        return most;
+}
+
+static void status_print_average(FILE *out, const redisReply *broker, const redisReply *shards,
+                                 const char *name)
+{
+        char text[TEXT_NUMBER_SIZE];
+        uint64_t uptime = status_count(broker, "uptime_seconds");
+
+        text_count(text, status_sum(shards, name) / (uptime ? uptime : 1));
+        fprintf(out, "%s/s", text);
+}
+
+static void status_print_rest(FILE *out, const redisReply *broker, const redisReply *shards)
+{
+        char memory[TEXT_NUMBER_SIZE], waits[TEXT_NUMBER_SIZE];
+
+        fprintf(out, "\n%" PRIu64 " channels, %" PRIu64 " patterns and %" PRIu64 " shard channels; ",
+                status_most(shards, "channels"), status_most(shards, "patterns"),
+                status_most(shards, "shard_channels"));
+        fputs("on average in ", out);
+        status_print_average(out, broker, shards, "messages_in");
+        fputs(", out ", out);
+        status_print_average(out, broker, shards, "messages_out");
+        text_bytes(memory, status_count(broker, "memory_bytes"));
+        text_bytes(waits, status_sum(shards, "output_bytes"));
+        fprintf(out, "\nmemory %s, of it for clients to take %s\n", memory, waits);
+        if (!status_is_text(status_get(broker, "reactor_reason")))
+                return;
+        fputs("reactor ", out);
+        status_print_text(out, broker, "reactor");
+        fputs(": ", out);
+        status_print_text(out, broker, "reactor_reason");
+        putc('\n', out);
+}
+
 void status_print(FILE *out, const redisReply *status, int64_t now, bool colours)
 {
         const redisReply *broker = status_get(status, "broker"), *shards = status_get(status, "shards");
 
         status_print_head(out, broker, now);
         status_print_table(out, shards);
+        status_print_rest(out, broker, shards);
         status_warn_broker(out, colours, broker);
         status_warn_shards(out, colours, shards);
+        status_warn_limits(out, colours, shards);
 }
 
 /* ---------------------------------------------------------------- names and values */

@@ -12,6 +12,7 @@
 #include "shard/state.h"
 #include "util/clock.h"
 #include "util/mem.h"
+#include "util/process.h"
 
 /* The counters that BROKER STATUS shows per shard, in this order. */
 #define STATUS_COUNTERS(_)                                                                                     \
@@ -233,13 +234,16 @@ static void status_write_broker(struct buffer *b, enum writer_proto proto, const
 
         for (unsigned i = 0; i < s->options.n_shards; i++)
                 clients += g->shards[i].clients;
-        writer_map(b, proto, 19);
+        writer_map(b, proto, 21);
         writer_bulk_str(b, "version");
         writer_bulk_str(b, s->options.version);
         status_integer(b, "pid", (uint64_t)g->control.pid);
         status_integer(b, "uptime_seconds", status_uptime(&g->control));
         writer_bulk_str(b, "reactor");
         writer_bulk_str(b, s->ops->name);
+        writer_bulk_str(b, "reactor_reason");
+        writer_bulk_str(b, s->options.reactor_reason ? s->options.reactor_reason : "");
+        status_integer(b, "memory_bytes", process_memory().resident);
         status_integer(b, "shards", s->options.n_shards);
         status_integer(b, "clients", clients);
         status_integer(b, "max_clients", g->control.max_clients);

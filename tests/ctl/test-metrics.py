@@ -14,7 +14,7 @@ import unittest
 from ctlcase import BROKERCTL, CONNECT, DEADLINE, FAILED, OK, Case
 
 # What BROKER STATUS has and is no figure.
-NO_FIGURES = {"broker.version", "broker.pid", "broker.reactor", "shard.id", "shard.reactor", "shard.cpu", "shard.time_us"}
+NO_FIGURES = {"broker.version", "broker.pid", "broker.reactor", "broker.reactor_reason", "shard.id", "shard.reactor", "shard.cpu", "shard.time_us"}
 
 SAMPLE = re.compile(r'(brokerd_[a-z_]+)(?:\{([a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*)\})? (\d+(?:\.\d+)?)$')
 
