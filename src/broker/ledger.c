@@ -34,6 +34,7 @@ struct share {
         uint64_t answered; /* the last recall that it answered */
         uint64_t recalled; /* for which recall this ask waits; 0: for none yet */
         bool cuts;         /* it was told to use less, and has not said what came of it */
+        bool told;         /* of input: that there is no room, and it has not asked since */
         struct message_lease_ask ask;
 };
 
@@ -216,7 +217,7 @@ static void ledger_refuse(struct ledger *l, struct account *a, enum quota q, str
 
         if (quota_is_cut(q))
                 share_set_cuts(account_book(a, q), s, true);
-
+        s->told = q == QUOTA_INPUT;
         ledger_note(l, a, q, now);
         share_answered(s);
         ledger_send(l, s->shard, MESSAGE_LEASE_REFUSE, a, q, s->ask.serial, total > bound ? total - bound : 0);
@@ -243,6 +244,25 @@ static bool ledger_searched(struct ledger *l, struct account *a, enum quota q, s
                         ledger_send(l, i, MESSAGE_LEASE_RECALL, a, q, s->recalled, 0);
         }
         return all;
+}
+
+/*
+ * At the bound of input somebody waits to read more, and what others have is in use. Who still reads, or reads
+ * from some of his clients, may have parts of requests only, of clients who say no more: he is told to stop. So
+ * either something is executed, or all are stuck, which ledger_is_stuck() sees.
+ */
+static void ledger_stop_reading(const struct ledger *l, struct account *a)
+{
+        struct book *b = account_book(a, QUOTA_INPUT);
+
+        for (unsigned i = 0; i < l->options.n_shards; i++) {
+                struct share *s = &b->shares[i];
+
+                if (!s->leased || s->told || (!list_empty(&s->link) && (!s->ask.need || s->ask.stuck)))
+                        continue; /* the others are answered, or wait as they should */
+                s->told = true;
+                ledger_send(l, i, MESSAGE_LEASE_REFUSE, a, QUOTA_INPUT, 0, 0);
+        }
 }
 
 /* ------------------------------------------------------------------ decisions */
@@ -312,8 +332,10 @@ static bool ledger_decide(struct ledger *l, struct account *a, enum quota q, str
         }
         if (b->n_cuts || !ledger_searched(l, a, q, s))
                 return false;
-        if (q == QUOTA_INPUT && need)
+        if (q == QUOTA_INPUT && need) {
+                ledger_stop_reading(l, a);
                 return false;
+        }
         ledger_refuse(l, a, q, s, now);
         return true;
 }
@@ -414,6 +436,7 @@ void ledger_ask(struct ledger *l, unsigned shard, const struct message_lease_ask
         if (!list_empty(&s->link) && !s->ask.need != !ask->need)
                 share_answered(s); /* it has another place in the order */
         share_set_cuts(b, s, false);
+        s->told = false;
         s->ask = *ask;
         s->recalled = 0;
         if (list_empty(&s->link))
@@ -439,6 +462,7 @@ void ledger_return(struct ledger *l, unsigned shard, const struct message_lease 
         if (drops) {
                 share_answered(s);
                 share_set_cuts(account_book(a, m->quota), s, false);
+                s->told = false;
         }
         ledger_settle(l, a, m->quota, now);
         ledger_press(l, a, m->quota, now);

@@ -16,7 +16,9 @@
  *
  * An ask that cannot be granted is answered only when every other shard with a lease was asked to return what
  * it does not use, and has answered: so nobody is refused what others only hold. A flow is not refused but
- * granted later, in the order asked, and so is the input of who waits to read more.
+ * granted later, in the order asked, and so is the input of who waits to read more. While he waits, no other
+ * shard with some of it goes on reading: when none of it can be executed, one is refused, and a client of his
+ * ends.
  *
  * An account exists while something of it is leased or asked for, or a bucket is not full.
  */

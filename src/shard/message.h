@@ -39,7 +39,8 @@ enum message_type {
         MESSAGE_LEASE_DROP,  /* shard -> control: message_lease; the same, it does not ask any more, and what it
                                 was  told to give up it has */
         MESSAGE_LEASE_GRANT, /* control -> shard: message_lease; n: leased besides; serial: the ask's */
-        MESSAGE_LEASE_REFUSE, /* control -> shard: message_lease; n: above the bound; serial: the ask's */
+        MESSAGE_LEASE_REFUSE, /* control -> shard: message_lease; n: above the bound; serial: the ask's; 0:
+                                 nobody asked, but there is too much, or (input) no room */
         MESSAGE_LEASE_RECALL, /* control -> shard: message_lease; what is not used is to come back; answered */
 };
 

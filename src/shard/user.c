@@ -726,6 +726,15 @@ static void user_cut(struct shard *s, struct user *u, enum quota q, uint64_t ove
         user_send_lease(s, u, q, MESSAGE_LEASE_DROP, 0, lease_empty(lease, q, &spent), 0);
 }
 
+/* Control speaks first: more is in use than may be, or others wait to read. */
+static void user_press(struct shard *s, struct user *u, enum quota q)
+{
+        if (!u->leases[q].serial)
+                user_send_ask(s, u, q, 0, 0); /* it is not known what was under way */
+        else if (q == QUOTA_INPUT && user_waits_to_read(u) && !u->full)
+                user_fill(s, u); /* nor is more read from those who were served */
+}
+
 void user_on_refuse(struct shard *s, const struct message_lease *m)
 {
         struct user *u = user_find(s, m->uid);
@@ -734,11 +743,9 @@ void user_on_refuse(struct shard *s, const struct message_lease *m)
 
         if (!u || !user_bound(s, q) || s->stop != SHARD_RUNS)
                 return;
-        if (!m->serial && !lease->serial) {
-                user_send_ask(s, u, q, 0, 0); /* it is not known what was under way */
-                return;
-        }
-        if (m->serial != lease->serial)
+        if (!m->serial)
+                user_press(s, u, q);
+        if (!m->serial || m->serial != lease->serial)
                 return;
         lease->serial = 0;
         s->status.quota_refused[q]++;

@@ -92,7 +92,7 @@ static void on_send(void *arg, unsigned shard, enum message_type type, const str
                 suite_need(total <= bound, "a grant above the bound");
         if (type == MESSAGE_LEASE_REFUSE) {
                 suite_need(bound && !quota_is_flow(lease->quota), "a flow is refused");
-                if (lease->quota == QUOTA_INPUT && t->need)
+                if (lease->quota == QUOTA_INPUT && t->need && lease->serial)
                         suite_need(total + t->need > bound, "input is refused that fits");
                 else if (w->quiet && lease->serial)
                         suite_need(used_by_all(w, lease->uid, lease->quota) + t->need > bound,

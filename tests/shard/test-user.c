@@ -686,6 +686,27 @@ START_TEST(two_halves_of_requests_do_not_wait_for_each_other)
 }
 END_TEST
 
+/* Nor does one wait for another that is still read from, and says no more. */
+START_TEST(a_half_that_says_no_more_makes_nobody_wait)
+{
+        int a, b, bob;
+
+        start(shard_counts[_i], &(struct policy_limits){ .input_user = 500 });
+        a = cluster_connect(&cl, 0, ALICE);
+        b = cluster_connect(&cl, last(), ALICE);
+        bob = cluster_connect(&cl, last(), BOB);
+        say_part(last(), bob, 400);
+        say_part(0, a, 300);
+        say_part(last(), b, 260); /* all that is heard */
+        hears(0, a, "-ERR the limit of 500 for all clients of your user is reached: max_input_per_user\r\n");
+        ck_assert(!cluster_is_open(&cl, 0, a));
+        ck_assert_int_eq(waits(last(), b), CLIENT_RUNS);
+        hears(last(), b, NULL);
+        ck_assert_int_eq(waits(last(), bob), CLIENT_RUNS);
+        finish();
+}
+END_TEST
+
 /* Commands between MULTI and EXEC are not executed either. */
 START_TEST(a_transaction_that_waits_counts_as_input)
 {
@@ -820,6 +841,7 @@ static void add(TCase *cases)
         tcase_add_loop_test(cases, a_request_that_never_fits_is_told_so, 0, 2);
         tcase_add_loop_test(cases, over_the_bound_reading_pauses_until_input_was_executed, 0, 2);
         tcase_add_loop_test(cases, two_halves_of_requests_do_not_wait_for_each_other, 0, 2);
+        tcase_add_loop_test(cases, a_half_that_says_no_more_makes_nobody_wait, 0, 2);
         tcase_add_loop_test(cases, a_transaction_that_waits_counts_as_input, 0, 2);
         tcase_add_test(cases, backlogs_of_the_mesh_are_charged_to_who_published);
         tcase_add_loop_test(cases, limits_of_input_come_and_go, 0, 2);

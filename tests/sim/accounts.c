@@ -8,8 +8,8 @@
  * After every turn each shard's counts are what its clients have, and whoever waits for a lease has asked for
  * it (shard/invariant.c). At every step: while a bound stays, subscriptions above it do not become more, and
  * nobody publishes more than his rate and what shards have leased. When all has come to rest: no output waits
- * above a bound; whoever is left is answered, however often he waited; and once all are gone so are the
- * accounts.
+ * above a bound, and nobody waits to be read from for parts of requests; whoever is left is answered, however
+ * often he waited; and once all are gone so are the accounts.
  *
  *      accounts [--seeds N] [--first SEED]
  */
@@ -266,6 +266,38 @@ static void check_output(struct sim *sim)
                         sim_fail(sim, "more output than a user may have");
 }
 
+/* Whether the user's input at a shard waits for something else than more of it. */
+static bool input_moves(const struct user *u, bool *pausedp)
+{
+        uint64_t parts = 0;
+
+        list_for_each (i, &u->clients) {
+                const struct client *c = container_of(i, struct client, of_user);
+                bool paused = c->wait == CLIENT_LEASES && c->lease == QUOTA_INPUT;
+
+                *pausedp |= paused;
+                parts += paused || c->wait == CLIENT_RUNS ? c->input : 0;
+        }
+        return parts != u->leases[QUOTA_INPUT].used;
+}
+
+/* Nobody waits to be read from while all that is kept are parts of requests. */
+static void check_input(const struct sim *sim)
+{
+        for (uid_t uid = 10; uid < 10 + UIDS; uid++) {
+                bool moves = false, paused = false;
+
+                for (unsigned i = 0; i < sim->cl.n_shards; i++) {
+                        const struct user *u;
+
+                        for (size_t pos = 0; (u = table_next(&sim->cl.shards[i]->users.by_uid, &pos));)
+                                moves |= u->uid == uid && input_moves(u, &paused);
+                }
+                if (paused && !moves)
+                        sim_fail(sim, "input waits for what nobody may say");
+        }
+}
+
 /* An EXEC that began before there was a limit ends as it began. */
 static bool peer_executes(struct sim *sim, const struct peer *p)
 {
@@ -348,6 +380,7 @@ static void sim_rest(struct sim *sim)
 {
         settle(sim);
         check_output(sim);
+        check_input(sim);
         for (unsigned i = 0; i < sim->n_peers; i++) {
                 struct peer *p = &sim->peers[i];
 
