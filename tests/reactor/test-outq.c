@@ -323,7 +323,7 @@ START_TEST(what_was_sent_of_a_frame_stands_in_front_of_its_rest)
                 first = outq_at(&q, 0);
                 ck_assert_int_eq(first->stage->data[first->off - q.cut], '<');
                 ck_assert_int_eq(first->stage->data[first->off], "<aa><bb><dd><cc>"[sent]);
-                check_queued(&q, "<aa><bb><dd><cc>" + sent);
+                check_queued(&q, &"<aa><bb><dd><cc>"[sent]);
                 outq_clear(&q);
         }
         stage_unref(stage);

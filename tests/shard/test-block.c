@@ -34,9 +34,12 @@ static const struct bytes channels_x[] = { BYTES_LITERAL("x.*") };
 static const struct slow_rule rules_x[] = {
         { .action = SLOW_BLOCK, .channels = channels_x, .n_channels = 1, .bytes = MARK, .block_ns = BLOCK_NS },
 };
-static const struct policy_limits limits = { .request_bytes = 1 << 20, .output_hard = 100000 };
-static const struct policy block_x = { .limits = limits, .slow = rules_x, .n_slow = 1 };
-static const struct policy block_nothing = { .limits = limits };
+#define LIMITS                                                                                                 \
+        {                                                                                                      \
+                .request_bytes = 1 << 20, .output_hard = 100000                                                \
+        }
+static const struct policy block_x = { .limits = LIMITS, .slow = rules_x, .n_slow = 1 };
+static const struct policy block_nothing = { .limits = LIMITS };
 
 static void start(unsigned n_shards, const struct policy *policy)
 {
@@ -347,7 +350,7 @@ START_TEST(a_lost_right_ends_a_hold_with_its_subscription)
                 .deny = true, .actions = 1u << ACCESS_SUBSCRIBE, .channels = channels_x, .n_channels = 1
         };
         struct access *access = access_new(&rule, 1, true);
-        struct policy policy = { .limits = limits, .slow = rules_x, .n_slow = 1, .access = access };
+        struct policy policy = { .limits = LIMITS, .slow = rules_x, .n_slow = 1, .access = access };
         int pub, sub;
 
         start(N_SHARDS, &block_x);
@@ -377,7 +380,7 @@ START_TEST(what_may_be_dropped_counts)
                   .bytes = MARK,
                   .block_ns = BLOCK_NS },
         };
-        static const struct policy policy = { .limits = limits, .slow = rules, .n_slow = 2 };
+        static const struct policy policy = { .limits = LIMITS, .slow = rules, .n_slow = 2 };
         int pub, sub;
 
         start(N_SHARDS, &policy);
@@ -513,7 +516,7 @@ static const struct slow_rule rules_order[] = {
         { .action = SLOW_DISCONNECT, .channels = channels_x, .n_channels = 1 },
         { .action = SLOW_BLOCK, .bytes = 10 * MARK, .block_ns = BLOCK_NS },
 };
-static const struct policy block_order = { .limits = limits, .slow = rules_order, .n_slow = 5 };
+static const struct policy block_order = { .limits = LIMITS, .slow = rules_order, .n_slow = 5 };
 
 /* Which rule governs a subscription; what is said to it, and after how many messages publishers wait. */
 static const struct {
@@ -577,7 +580,7 @@ static const struct slow_rule rules_two[] = {
           .bytes = 1000,
           .block_ns = BLOCK_NS },
 };
-static const struct policy block_two = { .limits = limits, .slow = rules_two, .n_slow = 2 };
+static const struct policy block_two = { .limits = LIMITS, .slow = rules_two, .n_slow = 2 };
 
 #define BIG_NEAR "PUBLISH n1 " ZEROS "\r\n"
 #define BIG_FAR  "PUBLISH f1 " ZEROS ZEROS "\r\n"
@@ -850,8 +853,8 @@ START_TEST(a_new_policy_makes_holds_begin_anew)
         static const struct slow_rule higher[] = {
                 { .action = SLOW_BLOCK, .bytes = 2 * MARK, .block_ns = BLOCK_NS },
         };
-        static const struct policy same = { .limits = limits, .slow = rules_x, .n_slow = 1 };
-        static const struct policy other = { .limits = limits, .slow = higher, .n_slow = 1 };
+        static const struct policy same = { .limits = LIMITS, .slow = rules_x, .n_slow = 1 };
+        static const struct policy other = { .limits = LIMITS, .slow = higher, .n_slow = 1 };
         int pub, sub;
 
         start(N_SHARDS, &block_x);

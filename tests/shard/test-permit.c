@@ -40,10 +40,13 @@ static const char aborted[] = "-EXECABORT Transaction discarded because of previ
 
 /* ------------------------------------------------------------------ policies */
 
-static const struct policy_limits limits = { .request_bytes = 1 << 20, .output_hard = 1 << 20 };
+#define LIMITS                                                                                                 \
+        {                                                                                                      \
+                .request_bytes = 1 << 20, .output_hard = 1 << 20                                               \
+        }
 /* Whoever authenticated in a test still has the secret under the next policy. */
 static const struct policy_secret secrets[] = { { .name = "ann" }, { .name = "joe" } };
-static const struct policy no_rules = { .limits = limits, .secrets = secrets, .n_secrets = 2 };
+static const struct policy no_rules = { .limits = LIMITS, .secrets = secrets, .n_secrets = 2 };
 
 static struct policy policies[8];
 static unsigned n_policies;
@@ -135,8 +138,8 @@ static void set_identity(struct client *c, const char *user)
 #define SUM(_counter)                                                                                          \
         ({                                                                                                     \
                 uint64_t _sum = 0;                                                                             \
-                for (unsigned _i = 0; _i < cl.n_shards; _i++)                                                  \
-                        _sum += cl.shards[_i]->status._counter;                                                \
+                for (unsigned _k = 0; _k < cl.n_shards; _k++)                                                  \
+                        _sum += cl.shards[_k]->status._counter;                                                \
                 _sum;                                                                                          \
         })
 
