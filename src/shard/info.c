@@ -35,29 +35,9 @@ struct info {
         _(wakes_sent)                                                                                          \
         _(output_bytes)                                                                                        \
         _(output_limit_closed)                                                                                 \
-        _(taps)                                                                                                \
-        _(tap_events)                                                                                          \
-        _(tap_skipped)                                                                                         \
         _(protocol_errors)                                                                                     \
-        _(denied_publish)                                                                                      \
-        _(denied_subscribe)                                                                                    \
-        _(denied_admin)                                                                                        \
-        _(denied_connections)                                                                                  \
-        _(subscriptions_ended)                                                                                 \
-        _(messages_withheld)                                                                                   \
-        _(lost_drop_oldest)                                                                                    \
-        _(lost_drop_newest)                                                                                    \
-        _(lost_conflate)                                                                                       \
-        _(spooled_clients)                                                                                     \
-        _(spooled_bytes)                                                                                       \
-        _(block_holds)                                                                                         \
-        _(block_held)                                                                                          \
-        _(block_holds_ever)                                                                                    \
-        _(block_waits)                                                                                         \
-        _(block_messages)                                                                                      \
-        _(block_timeouts)                                                                                      \
-        SHARD_LIMITS(_)                                                                                        \
-        SHARD_QUOTAS(_)
+        SHARD_LEVELS(_)                                                                                        \
+        SHARD_EVENTS(_)
 
 static void info_add(struct shard_status *sum, const struct shard_status *one)
 {
@@ -204,36 +184,16 @@ static void info_broker(struct buffer *b, const struct info *info)
         info_number(b, "output_bytes", info->sum.output_bytes);
         info_number(b, "output_limit_closed", info->sum.output_limit_closed);
         info_number(b, "protocol_errors", info->sum.protocol_errors);
-        info_number(b, "taps", info->sum.taps);
-        info_number(b, "tap_events", info->sum.tap_events);
-        info_number(b, "tap_skipped", info->sum.tap_skipped);
         info_number(b, "reloads", info->control->reloads);
         info_number(b, "reloads_refused", info->control->reloads_refused);
         info_number(b, "reload_time", info->control->reload_time);
-        info_number(b, "denied_publish", info->sum.denied_publish);
-        info_number(b, "denied_subscribe", info->sum.denied_subscribe);
-        info_number(b, "denied_admin", info->sum.denied_admin);
-        info_number(b, "denied_connections", info->sum.denied_connections);
-        info_number(b, "subscriptions_ended", info->sum.subscriptions_ended);
-        info_number(b, "messages_withheld", info->sum.messages_withheld);
-        info_number(b, "lost_drop_oldest", info->sum.lost_drop_oldest);
-        info_number(b, "lost_drop_newest", info->sum.lost_drop_newest);
-        info_number(b, "lost_conflate", info->sum.lost_conflate);
-        info_number(b, "spooled_clients", info->sum.spooled_clients);
-        info_number(b, "spooled_bytes", info->sum.spooled_bytes);
         info_number(b, "rejected_full", info->control->rejected_full);
         info_number(b, "rejected_user_clients", info->control->rejected_user_clients);
         info_number(b, "rejected_user_connects", info->control->rejected_user_connects);
-#define INFO_LIMIT(_name) info_number(b, #_name, info->sum._name);
-        SHARD_LIMITS(INFO_LIMIT)
-        SHARD_QUOTAS(INFO_LIMIT)
-#undef INFO_LIMIT
-        info_number(b, "block_holds", info->sum.block_holds);
-        info_number(b, "block_held", info->sum.block_held);
-        info_number(b, "block_holds_ever", info->sum.block_holds_ever);
-        info_number(b, "block_waits", info->sum.block_waits);
-        info_number(b, "block_messages", info->sum.block_messages);
-        info_number(b, "block_timeouts", info->sum.block_timeouts);
+#define INFO_SUM(_name) info_number(b, #_name, info->sum._name);
+        SHARD_LEVELS(INFO_SUM)
+        SHARD_EVENTS(INFO_SUM)
+#undef INFO_SUM
 }
 
 /* In the order in which they are written. */

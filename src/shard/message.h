@@ -282,6 +282,36 @@ struct message_lease_ask {
 
 #define SHARD_QUOTAS(_) SHARD_QUOTA(_, asked) SHARD_QUOTA(_, refused) SHARD_QUOTA(_, paused)
 
+/*
+ * What a shard does beside delivering: how much there is of something now, and how often something happened. A
+ * row here is all that a counter takes to be in BROKER STATUS and in INFO.
+ */
+#define SHARD_LEVELS(_)                                                                                        \
+        _(taps)                                                                                                \
+        _(spooled_clients)                                                                                     \
+        _(spooled_bytes)                                                                                       \
+        _(block_holds)                                                                                         \
+        _(block_held)
+
+#define SHARD_EVENTS(_)                                                                                        \
+        _(tap_events)                                                                                          \
+        _(tap_skipped)                                                                                         \
+        _(denied_publish)                                                                                      \
+        _(denied_subscribe)                                                                                    \
+        _(denied_admin)                                                                                        \
+        _(denied_connections)                                                                                  \
+        _(subscriptions_ended)                                                                                 \
+        _(messages_withheld)                                                                                   \
+        _(lost_drop_oldest)                                                                                    \
+        _(lost_drop_newest)                                                                                    \
+        _(lost_conflate)                                                                                       \
+        _(block_holds_ever)                                                                                    \
+        _(block_waits)                                                                                         \
+        _(block_messages)                                                                                      \
+        _(block_timeouts)                                                                                      \
+        SHARD_LIMITS(_)                                                                                        \
+        SHARD_QUOTAS(_)
+
 /* Counters of a shard, owned by its thread; a copy is the answer to queries of status. */
 struct shard_status {
         uint64_t clients, subscriptions;

@@ -45,29 +45,9 @@
         _(output_bytes)                                                                                        \
         _(waiting_clients)                                                                                     \
         _(output_limit_closed)                                                                                 \
-        _(taps)                                                                                                \
-        _(tap_events)                                                                                          \
-        _(tap_skipped)                                                                                         \
         _(protocol_errors)                                                                                     \
-        _(denied_publish)                                                                                      \
-        _(denied_subscribe)                                                                                    \
-        _(denied_admin)                                                                                        \
-        _(denied_connections)                                                                                  \
-        _(subscriptions_ended)                                                                                 \
-        _(messages_withheld)                                                                                   \
-        _(lost_drop_oldest)                                                                                    \
-        _(lost_drop_newest)                                                                                    \
-        _(lost_conflate)                                                                                       \
-        _(spooled_clients)                                                                                     \
-        _(spooled_bytes)                                                                                       \
-        _(block_holds)                                                                                         \
-        _(block_held)                                                                                          \
-        _(block_holds_ever)                                                                                    \
-        _(block_waits)                                                                                         \
-        _(block_messages)                                                                                      \
-        _(block_timeouts)                                                                                      \
-        SHARD_LIMITS(_)                                                                                        \
-        SHARD_QUOTAS(_)
+        SHARD_LEVELS(_)                                                                                        \
+        SHARD_EVENTS(_)
 
 /* Those that count anew from a reset, for INFO. BROKER STATUS counts from the start. */
 #define STATUS_RESETS(_)                                                                                       \
@@ -81,24 +61,8 @@
         _(mesh_spilled)                                                                                        \
         _(wakes_sent)                                                                                          \
         _(output_limit_closed)                                                                                 \
-        _(tap_events)                                                                                          \
-        _(tap_skipped)                                                                                         \
         _(protocol_errors)                                                                                     \
-        _(denied_publish)                                                                                      \
-        _(denied_subscribe)                                                                                    \
-        _(denied_admin)                                                                                        \
-        _(denied_connections)                                                                                  \
-        _(subscriptions_ended)                                                                                 \
-        _(messages_withheld)                                                                                   \
-        _(lost_drop_oldest)                                                                                    \
-        _(lost_drop_newest)                                                                                    \
-        _(lost_conflate)                                                                                       \
-        _(block_holds_ever)                                                                                    \
-        _(block_waits)                                                                                         \
-        _(block_messages)                                                                                      \
-        _(block_timeouts)                                                                                      \
-        SHARD_LIMITS(_)                                                                                        \
-        SHARD_QUOTAS(_)
+        SHARD_EVENTS(_)
 
 /* What its thread took, of the system call that only those who ask pay. */
 static uint64_t status_cpu(void)

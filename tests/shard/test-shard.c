@@ -841,15 +841,9 @@ static void expect_counters(char *text, size_t size, unsigned n, const char *say
                 "# "
                 "Broker\r\nshards:%u\r\nreactor:fake\r\nreactor_reason:\r\nmessages_in:2\r\nmessages_out:%u\r\n"
                 "mesh_sent:%llu\r\nwakes_sent:%llu\r\noutput_bytes:76\r\noutput_limit_closed:0\r\n"
-                "protocol_errors:1\r\nlost_drop_oldest:0\r\nlost_drop_newest:0\r\nlost_conflate:0\r\n"
-                "spooled_clients:0\r\nspooled_bytes:0\r\n"
-                "rejected_full:66\r\nrejected_user_clients:0\r\n"
-                "rejected_user_connects:0\r\nrequest_limit_closed:0\r\nquery_limit_closed:0\r\n"
-                "message_limit_refused:0\r\nsubscription_limit_refused:0\r\npattern_limit_refused:0\r\n"
-                "channel_limit_refused:0\r\nrate_limit_paused:0\r\nhandshake_timeouts:0\r\n"
-                "request_timeouts:0\r\nidle_timeouts:0\r\n"
-                "block_holds:0\r\nblock_held:0\r\nblock_holds_ever:0\r\nblock_waits:0\r\n"
-                "block_messages:0\r\nblock_timeouts:0\r\n",
+                "protocol_errors:1\r\nreloads:7\r\nreloads_refused:8\r\nreload_time:9\r\nrejected_full:66\r\n"
+                "taps:0\r\nspooled_clients:0\r\nblock_held:0\r\ndenied_publish:0\r\nlost_drop_oldest:0\r\n"
+                "block_timeouts:0\r\nrequest_limit_closed:0\r\nidle_timeouts:0\r\nquota_bytes_paused:0\r\n",
                 n + 2, 2 * n + 3, bytes_in, bytes_out, n, 2 * n, sent, wakes);
 }
 
