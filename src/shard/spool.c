@@ -18,6 +18,7 @@
 #include "shard/transaction.h"
 #include "util/mem.h"
 #include "util/plant.h"
+#include "util/probe.h"
 
 #define SPOOL_OFFER_MAX (64 * 1024) /* bytes of entries in one flush */
 #define SPOOL_STALL_MIN                                                                                        \
@@ -185,6 +186,7 @@ static void spool_count_loss(struct client *c, enum slow_action reason, uint64_t
                 [SLOW_CONFLATE] = "it reads too slowly, and messages for it are dropped (conflate)",
         };
 
+        PROBE3(drop, c->id, n, (unsigned)reason);
         c->lost += n;
         *spool_lost(&c->shard->status, reason) += n;
         if (!c->spool->lost)
