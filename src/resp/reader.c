@@ -47,12 +47,13 @@ static int reader_error(const char *text, const char **errorp)
 
 /* Told apart by their addresses: Redis has the same text for an argument that is too large and for no number.
  */
-static const char reader_large_request[] = "Protocol error: request is larger than the limit";
-static const char reader_large_bulk[] = "Protocol error: invalid bulk length";
+static const struct {
+        char request[64], bulk[64]; /* of one object, since a compiler may keep equal strings in one place */
+} reader_large = { "Protocol error: request is larger than the limit", "Protocol error: invalid bulk length" };
 
 static int reader_error_size(const char **errorp)
 {
-        return reader_error(reader_large_request, errorp);
+        return reader_error(reader_large.request, errorp);
 }
 
 /* The text names one byte of the client's; it is made in the scratch. Line ends become blanks as in Redis. */
@@ -91,7 +92,7 @@ static int scratch_reserve(struct reader_scratch *scratch, size_t n)
 
 bool reader_error_is_of_size(const char *error)
 {
-        return error == reader_large_request || error == reader_large_bulk;
+        return error == reader_large.request || error == reader_large.bulk;
 }
 
 /* One client's huge request shall not cost memory for ever. */
@@ -296,7 +297,7 @@ static int multibulk_args(struct scan *scan, const struct reader_limits *limits,
                         if (k)
                                 return k;
                         if (len > limits->bulk_max)
-                                return reader_error(reader_large_bulk, errorp);
+                                return reader_error(reader_large.bulk, errorp);
                         scan->bulk = len + 2;
                         if (scan->pos > limits->request_max || scan->bulk > limits->request_max - scan->pos)
                                 return reader_error_size(errorp);
