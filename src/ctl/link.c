@@ -296,11 +296,17 @@ int link_refused(const struct link *link, const redisReply *reply)
 int link_ask(struct link *link, const struct ctl_request *request, const struct bytes *words, size_t n,
              redisReply **replyp)
 {
-        redisReply *reply;
         int r = link_open(link, request);
 
-        if (r)
-                return r;
+        return r ? r : link_ask_on(link, request, words, n, replyp);
+}
+
+int link_ask_on(struct link *link, const struct ctl_request *request, const struct bytes *words, size_t n,
+                redisReply **replyp)
+{
+        redisReply *reply;
+        int r;
+
         link_queue(link, words, n);
         r = link_receive(link, clock_now() + request->timeout, &reply);
         if (r)

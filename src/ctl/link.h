@@ -69,5 +69,9 @@ int link_explain(const struct link *link, const struct ctl_request *request, int
 int link_ask(struct link *link, const struct ctl_request *request, const struct bytes *words, size_t n,
              redisReply **replyp);
 
+/* One more question on a link that is open, within the same time-out. Return: as link_ask(). */
+int link_ask_on(struct link *link, const struct ctl_request *request, const struct bytes *words, size_t n,
+                redisReply **replyp);
+
 /* Says what the broker refused. Return: CTL_DENIED for NOPERM, else CTL_FAILED. */
 int link_refused(const struct link *link, const redisReply *reply);

@@ -47,6 +47,21 @@ void say_note(const struct ctl_request *request, const char *format, ...)
         va_end(ap);
 }
 
+bool say_confirm(const struct ctl_request *request, const char *what, const char *question)
+{
+        char answer[16];
+
+        if (request->yes)
+                return true;
+        if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+                say_error("nobody can be asked whether to %s", what);
+                return false;
+        }
+        fprintf(stderr, "%s [y/N] ", question);
+        fflush(stderr);
+        return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
+}
+
 int say_usage(const char *format, ...)
 {
         va_list ap;

@@ -27,6 +27,12 @@ int say_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void say_bytes(const char *what, struct bytes b);
 
 /*
+ * Asks on the terminal, unless the command line says --yes. Without a terminal nobody can be asked, which is an
+ * error. what: "end 3 clients", of that error. Return: whether to go on.
+ */
+bool say_confirm(const struct ctl_request *request, const char *what, const char *question);
+
+/*
  * Hands over what waits for standard output. A reader that went away ends the process as SIGPIPE would have,
  * without a word.
  * Return: CTL_OK; CTL_FAILED after saying why.

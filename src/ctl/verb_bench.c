@@ -267,19 +267,9 @@ static int bench_make_plan(struct bench_plan *plan, const struct ctl_request *re
 /* Return: whether to go on. */
 static bool bench_confirm(const struct ctl_request *request, const struct bench_plan *plan)
 {
-        char answer[16];
-
         say_note(request, "this loads the broker that runs, for %g s: its other clients will notice",
                  (double)(plan->warm_up + plan->measure) / 1e9);
-        if (request->yes)
-                return true;
-        if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-                say_error("nobody can be asked whether to load the broker: say --yes");
-                return false;
-        }
-        fputs("Go on? [y/N] ", stderr);
-        fflush(stderr);
-        return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
+        return say_confirm(request, "load the broker: say --yes", "Go on?");
 }
 
 static int bench_show(const struct ctl_request *request, const struct bench_place *place,

@@ -15,7 +15,6 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 #include "ctl/verbs.h"
-#include "util/clock.h"
 #include "util/mem.h"
 #include "util/suggest.h"
 
@@ -176,23 +175,13 @@ static int channels_look(struct link *link, const struct ctl_request *request, c
         char limit[24];
         struct bytes words[5] = { BYTES_LITERAL("BROKER"), bytes_str(what) };
         size_t n = 2;
-        int r;
 
         if (request->n_operands)
                 words[n++] = bytes_str(request->operands[0]);
         snprintf(limit, sizeof(limit), "%" PRIu64, request->limit ? request->limit : 1000);
         words[n++] = BYTES_LITERAL("LIMIT");
         words[n++] = bytes_str(limit);
-        link_queue(link, words, n);
-        r = link_receive(link, clock_now() + request->timeout, replyp);
-        if (r)
-                return link_explain(link, request, r);
-        if ((*replyp)->type != REDIS_REPLY_ERROR)
-                return CTL_OK;
-        r = link_refused(link, *replyp);
-        freeReplyObject(*replyp);
-        *replyp = NULL;
-        return r;
+        return link_ask_on(link, request, words, n, replyp);
 }
 
 static void channels_deinit(struct channels *all)

@@ -235,18 +235,11 @@ static int kill_spare_self(struct link *link, const struct ctl_request *request,
 /* Return: whether to go on. */
 static bool kill_confirm(const struct ctl_request *request, size_t n)
 {
-        char answer[16];
+        char what[80], question[40];
 
-        if (request->yes)
-                return true;
-        if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
-                say_error("nobody can be asked whether to end %zu clients: say --yes, or --dry-run to see them",
-                          n);
-                return false;
-        }
-        fprintf(stderr, "End %zu client%s? [y/N] ", n, n == 1 ? "" : "s");
-        fflush(stderr);
-        return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
+        snprintf(what, sizeof(what), "end %zu clients: say --yes, or --dry-run to see them", n);
+        snprintf(question, sizeof(question), "End %zu client%s?", n, n == 1 ? "" : "s");
+        return say_confirm(request, what, question);
 }
 
 /* Return: CTL_OK, CTL_PARTIAL when some were gone or refused, else enum ctl_exit. */

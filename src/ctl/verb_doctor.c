@@ -17,7 +17,6 @@
 #include "ctl/status.h"
 #include "ctl/text.h"
 #include "ctl/verbs.h"
-#include "util/clock.h"
 
 #define DOCTOR_TEXT_MAX 1024
 
@@ -333,25 +332,13 @@ static int doctor_ask(struct link *link, const struct ctl_request *request, cons
                       redisReply **replyp)
 {
         struct bytes words[4];
-        redisReply *reply;
         size_t n = 0;
-        int r;
 
         for (const char *p = question; *p; p += strspn(p, " ")) {
                 words[n++] = bytes_of(p, strcspn(p, " "));
                 p += words[n - 1].n;
         }
-        link_queue(link, words, n);
-        r = link_receive(link, clock_now() + request->timeout, &reply);
-        if (r)
-                return link_explain(link, request, r);
-        if (reply->type == REDIS_REPLY_ERROR) {
-                r = link_refused(link, reply);
-                freeReplyObject(reply);
-                return r;
-        }
-        *replyp = reply;
-        return CTL_OK;
+        return link_ask_on(link, request, words, n, replyp);
 }
 
 static int doctor_ask_all(struct doctor *d, struct link *link)

@@ -74,15 +74,11 @@ static int drain_ask(struct link *link, const struct ctl_request *request, uint6
 {
         struct bytes words[] = { BYTES_LITERAL("BROKER"), BYTES_LITERAL("DRAIN"), BYTES_LITERAL("OFF") };
         redisReply *reply;
-        int r;
+        int r = link_ask_on(link, request, words, request->off ? 3 : 2, &reply);
 
-        link_queue(link, words, request->off ? 3 : 2);
-        r = link_receive(link, clock_now() + request->timeout, &reply);
         if (r)
-                return link_explain(link, request, r);
-        if (reply->type == REDIS_REPLY_ERROR)
-                r = link_refused(link, reply);
-        else if (!status_number(drainingp, reply, "draining") || !status_number(leftp, reply, "clients"))
+                return r;
+        if (!status_number(drainingp, reply, "draining") || !status_number(leftp, reply, "clients"))
                 r = verb_strange(link);
         freeReplyObject(reply);
         return r;

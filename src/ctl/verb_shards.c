@@ -17,31 +17,11 @@
 
 /* ---------------------------------------------------------------- questions */
 
-/* One more question on a link that is open. Return: CTL_OK, else enum ctl_exit after saying why. */
-static int shards_ask(struct link *link, const struct ctl_request *request, const struct bytes *words, size_t n,
-                      redisReply **replyp)
-{
-        redisReply *reply;
-        int r;
-
-        link_queue(link, words, n);
-        r = link_receive(link, clock_now() + request->timeout, &reply);
-        if (r)
-                return link_explain(link, request, r);
-        if (reply->type == REDIS_REPLY_ERROR) {
-                r = link_refused(link, reply);
-                freeReplyObject(reply);
-                return r;
-        }
-        *replyp = reply;
-        return CTL_OK;
-}
-
 static int shards_look(struct link *link, const struct ctl_request *request, struct top_look *look)
 {
         struct bytes words[] = { BYTES_LITERAL("BROKER"), BYTES_LITERAL("STATUS") };
         redisReply *reply;
-        int r = shards_ask(link, request, words, 2, &reply);
+        int r = link_ask_on(link, request, words, 2, &reply);
 
         if (r)
                 return r;
@@ -393,9 +373,9 @@ int verb_latency(const struct ctl_request *request)
         int r = link_open(&link, request);
 
         if (!r)
-                r = shards_ask(&link, request, ask, request->reset ? 3 : 2, &latency);
+                r = link_ask_on(&link, request, ask, request->reset ? 3 : 2, &latency);
         if (!r)
-                r = shards_ask(&link, request, whom, 2, &top);
+                r = link_ask_on(&link, request, whom, 2, &top);
         if (!r)
                 r = shards_look(&link, request, &look);
         if (!r)
